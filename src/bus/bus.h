@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of this room share: the connection, what is behind it, and the object that stands for a runtime on it. */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "bus/feed.h"
+#include "bus/peer.h"
+#include "core/manager.h"
+#include "core/sd-autoptr.h"
+
+typedef struct Bus {
+        sd_event *event;
+        sd_bus *bus;
+        Manager *manager;
+        PeerTable *peers;
+        GHashTable *objects; /* Runtime → RuntimeObject */
+        GPtrArray *subscribers; /* peers with a subscription at the manager, not owned */
+        void (*on_idle)(void *userdata); /* see service.h */
+        void *on_idle_userdata;
+} Bus;
+
+typedef struct RuntimeObject {
+        Bus *bus;
+        Runtime *runtime;
+        char *path;
+        Feed *feed;
+        GPtrArray *start_calls; /* sd_bus_message, to be answered when it has started */
+        GPtrArray *wait_calls;  /* WaitCall */
+} RuntimeObject;
+
+/* Flags of both Subscribe methods. */
+#define SUBSCRIBE_LIFE 1U
+#define SUBSCRIBE_OUTPUT 2U
+
+/* Answers a call; what the answer takes beyond the flat rate of a call counts in the caller's window. */
+int bus_reply_sized(Bus *bus, sd_bus_message *reply, sd_bus_message *call, size_t size);
+
+/* objects.c: runtimes as objects on the bus */
+extern const ManagerHandler bus_manager_handler; /* userdata: Bus */
+RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime);
+int bus_runtime_path(const char *id, char **ret);
+/* Finds by path; 1, 0 if there is no such, negative errno. */
+int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret);
+int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_bus_error *reterr);
+int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr);
+int bus_kill(RuntimeObject *object, sd_bus_message *call, const char *who, int32_t signo, sd_bus_error *reterr);
+/* An answer of the keeper as the answer to a call; userdata: the call, of which it takes the reference. */
+void bus_answer_call(void *userdata, int error, int fd);
+
+/* emitter.c: the only place that sends signals, but for output (feed.c) */
+void emit_runtime_added(RuntimeObject *object);
+void emit_runtime_removed(RuntimeObject *object);
+void emit_properties(RuntimeObject *object, unsigned properties);
+void emit_state(RuntimeObject *object, RuntimeState old, RuntimeState new);
+void emit_setup_progress(RuntimeObject *object, unsigned index);
+void emit_handshake_completed(RuntimeObject *object);
+void emit_warning(RuntimeObject *object, const char *code, const char *text, const char *key, uint64_t value);
+void emit_ended(RuntimeObject *object);
+
+/* manager-interface.c, runtime-interface.c, runtime-properties.c */
+extern const sd_bus_vtable bus_manager_vtable[];
+extern const sd_bus_vtable bus_runtime_vtable[]; /* userdata: RuntimeObject */
+/* a{sv} of the properties with these bits (RuntimeProperty); 0: of all. */
+int bus_append_runtime_properties(sd_bus_message *message, Runtime *runtime, unsigned bits);
+/* a{sv} of those that ListRuntimes tells. */
+int bus_append_runtime_summary(sd_bus_message *message, Runtime *runtime);
+int property_get_runtime(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
+                         sd_bus_error *reterr);
+
+/* report-message.c */
+/* a{sv}; empty if report is NULL. */
+int bus_append_report(sd_bus_message *message, const Report *report);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A stream is a cursor in the ring and a peer. Lines stay in the ring until they are sent, so nothing here queues: a peer that doesn't read costs a
+ * cursor, and when it reads again it goes on where it was, as far as the ring goes back; what is gone is told with OutputDropped.
+ *
+ * The first line of a quiet runtime goes at once. Under load each peer gets at most one batch a BATCH_USEC. The keeper rings (on_output) once for each time that it is
+ * asked to, and is asked only when every stream has caught up or waits for its window: a flood that nobody reads costs the daemon nothing. */
+
+#include "bus/feed.h"
+
+#include <time.h>
+
+#include "bus/lines.h"
+#include "core/sd-autoptr.h"
+#include "util/limits.h"
+#include "util/macro.h"
+#include "util/names.h"
+
+#define BATCH_USEC (10 * USEC_PER_MSEC)
+/* How long an end waits for subscribers that read. */
+#define FINISH_USEC (100 * USEC_PER_MSEC)
+
+typedef struct Stream {
+        Feed *feed;
+        Peer *peer;
+        unsigned sources;
+        RingCursor cursor;
+        uint64_t next_usec; /* no batch before */
+} Stream;
+
+struct Feed {
+        sd_bus *bus;
+        char *path;
+        Runtime *runtime;
+        GPtrArray *streams; /* Stream, owned */
+        sd_event_source *timer;
+        uint64_t finish_usec; /* 0: the runtime goes on */
+        bool finishing;
+};
+
+static uint64_t monotonic_usec(void) {
+        return g_get_monotonic_time();
+}
+
+static bool stream_is_behind(const Stream *stream) {
+        return stream->cursor.number <= ring_reader_last(runtime_get_ring(stream->feed->runtime));
+}
+
+static bool stream_is_blocked(const Stream *stream) {
+        return peer_get_room(stream->peer) < LINES_OVERHEAD;
+}
+
+static void stream_send_dropped(Stream *stream, uint64_t first, uint64_t count) {
+        g_autoptr(sd_bus_message) message = NULL;
+
+        if (sd_bus_message_new_signal(stream->feed->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputDropped") < 0 ||
+            sd_bus_message_append(message, "tt", first, count) < 0)
+                return;
+        if (sd_bus_send_to(stream->feed->bus, message, peer_get_name(stream->peer), NULL) >= 0)
+                peer_sent(stream->peer, LINES_OVERHEAD);
+}
+
+/* One batch: as many lines as are there and fit. */
+static int stream_send(Stream *stream) {
+        const RingReader *ring = runtime_get_ring(stream->feed->runtime);
+        g_autoptr(sd_bus_message) message = NULL;
+        uint64_t oldest = ring_reader_oldest(ring);
+        size_t room, size;
+        int r;
+
+        if (stream->cursor.number < oldest) {
+                stream_send_dropped(stream, stream->cursor.number, oldest - stream->cursor.number);
+                stream->cursor = ring_cursor_after(oldest - 1);
+        }
+        r = sd_bus_message_new_signal(stream->feed->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputLines");
+        if (r < 0)
+                return r;
+        room = MIN_OF(peer_get_room(stream->peer), LIMIT_SIGNAL_BATCH);
+        r = lines_append(message, ring, &stream->cursor, LINES_TEXT | LINES_NO_GAP, UINT32_MAX, room, &size);
+        if (r <= 0)
+                return r;
+        r = sd_bus_send_to(stream->feed->bus, message, peer_get_name(stream->peer), NULL);
+        if (r < 0)
+                return r;
+        peer_sent(stream->peer, size);
+        return 1;
+}
+
+/* Returns when the stream wants to go on: 0: it needn't, or waits for its window. */
+static uint64_t stream_pump(Stream *stream, uint64_t now) {
+        bool hurry = stream->feed->finishing;
+
+        while (stream_is_behind(stream) && !stream_is_blocked(stream)) {
+                if (!hurry && now < stream->next_usec)
+                        return stream->next_usec;
+                if (stream_send(stream) < 0)
+                        return 0;
+                stream->next_usec = now + BATCH_USEC;
+        }
+        return 0;
+}
+
+static bool feed_is_done(const Feed *feed) {
+        for (unsigned i = 0; i < feed->streams->len; i++) {
+                const Stream *stream = feed->streams->pdata[i];
+
+                if (stream_is_behind(stream) && !peer_is_silent(stream->peer, FINISH_USEC))
+                        return false;
+        }
+        return true;
+}
+
+static void feed_set_timer(Feed *feed, uint64_t usec) {
+        (void) sd_event_source_set_time(feed->timer, usec);
+        (void) sd_event_source_set_enabled(feed->timer, usec == 0 ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+static void feed_check_finish(Feed *feed) {
+        if (!feed->finishing || feed->finish_usec == 0)
+                return;
+        if (!feed_is_done(feed) && monotonic_usec() < feed->finish_usec)
+                return;
+        feed->finish_usec = 0;
+        feed_set_timer(feed, 0);
+        runtime_finish(feed->runtime);
+}
+
+void feed_pump(Feed *feed) {
+        uint64_t now = monotonic_usec(), next = 0;
+        bool caught_up = false;
+
+        for (unsigned i = 0; i < feed->streams->len; i++) {
+                Stream *stream = feed->streams->pdata[i];
+                uint64_t wanted = stream_pump(stream, now);
+
+                if (wanted != 0)
+                        next = next == 0 ? wanted : MIN_OF(next, wanted);
+                if (!stream_is_behind(stream))
+                        caught_up = true;
+        }
+        if (feed->finish_usec != 0) {
+                feed_check_finish(feed);
+                return;
+        }
+        feed_set_timer(feed, next);
+        if (caught_up && next == 0)
+                runtime_watch_output(feed->runtime, ring_reader_last(runtime_get_ring(feed->runtime)));
+}
+
+bool feed_finish(Feed *feed) {
+        feed->finishing = true;
+        feed_pump(feed);
+        if (feed_is_done(feed)) {
+                feed_set_timer(feed, 0);
+                return false;
+        }
+        feed->finish_usec = monotonic_usec() + FINISH_USEC;
+        feed_set_timer(feed, feed->finish_usec);
+        return true;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Feed *feed = userdata;
+
+        feed_pump(feed);
+        return 0;
+}
+
+int feed_new(sd_event *event, sd_bus *bus, const char *path, Runtime *runtime, Feed **ret) {
+        Feed *feed;
+        int r;
+
+        feed = g_new0(Feed, 1);
+        feed->bus = sd_bus_ref(bus);
+        feed->path = g_strdup(path);
+        feed->runtime = runtime;
+        feed->streams = g_ptr_array_new();
+        r = sd_event_add_time(event, &feed->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, feed);
+        if (r < 0) {
+                feed_free(feed);
+                return r;
+        }
+        feed_set_timer(feed, 0);
+        *ret = feed;
+        return 0;
+}
+
+static void stream_free(Stream *stream) {
+        g_ptr_array_remove_fast(peer_get_streams(stream->peer), stream);
+        g_ptr_array_remove_fast(stream->feed->streams, stream);
+        g_free(stream);
+}
+
+Feed *feed_free(Feed *feed) {
+        if (!feed)
+                return NULL;
+        while (feed->streams->len > 0)
+                stream_free(feed->streams->pdata[0]);
+        g_ptr_array_unref(feed->streams);
+        sd_event_source_disable_unref(feed->timer);
+        sd_bus_unref(feed->bus);
+        g_free(feed->path);
+        g_free(feed);
+        return NULL;
+}
+
+static Stream *feed_find(Feed *feed, const Peer *peer) {
+        for (unsigned i = 0; i < feed->streams->len; i++)
+                if (((Stream *) feed->streams->pdata[i])->peer == peer)
+                        return feed->streams->pdata[i];
+        return NULL;
+}
+
+void feed_subscribe(Feed *feed, Peer *peer, FeedSource source, uint64_t after) {
+        Stream *stream = feed_find(feed, peer);
+
+        if (!stream) {
+                stream = g_new0(Stream, 1);
+                stream->feed = feed;
+                stream->peer = peer;
+                g_ptr_array_add(feed->streams, stream);
+                g_ptr_array_add(peer_get_streams(peer), stream);
+        } else if (source == FEED_BY_MANAGER) {
+                /* It has its place already. */
+                stream->sources |= source;
+                return;
+        }
+        stream->sources |= source;
+        stream->cursor = ring_cursor_after(MIN_OF(after, ring_reader_last(runtime_get_ring(feed->runtime))));
+        feed_pump(feed);
+}
+
+void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source) {
+        Stream *stream = feed_find(feed, peer);
+
+        if (!stream)
+                return;
+        stream->sources &= ~source;
+        if (stream->sources == 0)
+                stream_free(stream);
+}
+
+unsigned feed_get_n_subscribers(const Feed *feed) {
+        return feed->streams->len;
+}
+
+void feed_drop_peer(Peer *peer) {
+        GPtrArray *streams = peer_get_streams(peer);
+
+        while (streams->len > 0) {
+                Stream *stream = streams->pdata[0];
+                Feed *feed = stream->feed;
+
+                stream_free(stream);
+                feed_check_finish(feed);
+        }
+}
+
+void feed_pump_peer(Peer *peer) {
+        GPtrArray *streams = peer_get_streams(peer);
+
+        /* Ending a runtime doesn't end its streams, so the array stays as it is. */
+        for (unsigned i = 0; i < streams->len; i++) {
+                Stream *stream = streams->pdata[i];
+
+                if (stream_is_behind(stream))
+                        feed_pump(stream->feed);
+        }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The feed of one runtime: its output, from the ring to each subscriber, in batches, as far as each one's window goes. */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "bus/peer.h"
+#include "core/runtime.h"
+
+typedef struct Feed Feed;
+
+/* How a peer came to be subscribed; a stream ends when none is left. */
+typedef enum FeedSource {
+        FEED_BY_RUNTIME = 1 << 0,
+        FEED_BY_MANAGER = 1 << 1,
+} FeedSource;
+
+int feed_new(sd_event *event, sd_bus *bus, const char *path, Runtime *runtime, Feed **ret);
+/* Its streams are gone from their peers when this returns. */
+Feed *feed_free(Feed *feed);
+
+/* Sends lines with numbers above after to the peer, which has one stream of a runtime however often it subscribes. */
+void feed_subscribe(Feed *feed, Peer *peer, FeedSource source, uint64_t after);
+void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source);
+unsigned feed_get_n_subscribers(const Feed *feed);
+
+/* New lines are in the ring, or some window has room again. */
+void feed_pump(Feed *feed);
+/* No line will be added: sends the rest without pause. Returns true if subscribers that read well aren't done: runtime_finish() is then called when they are,
+ * or after a short while. */
+bool feed_finish(Feed *feed);
+
+/* The peer has gone: its streams end, in whichever feeds they are. */
+void feed_drop_peer(Peer *peer);
+/* The peer has room again. */
+void feed_pump_peer(Peer *peer);

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Runtimes as objects on the bus: made and removed with them; the calls that wait for them; what the manager's news mean here.
+ *
+ * Every call that is kept is answered exactly once: by bus_answer_start(), bus_answer_waits() or bus_answer_call(), also when its runtime goes. A
+ * caller that has gone meanwhile is answered all the same; the bus drops that. */
+
+#include "bus/bus.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <systemd/sd-journal.h>
+
+#include "bus/start-request.h"
+#include "util/limits.h"
+#include "util/macro.h"
+#include "util/names.h"
+
+typedef struct WaitCall {
+        sd_bus_message *call;
+        bool until_ended;
+} WaitCall;
+
+static void wait_call_free(gpointer data) {
+        WaitCall *wait = data;
+
+        sd_bus_message_unref(wait->call);
+        g_free(wait);
+}
+
+static void message_unref(gpointer data) {
+        sd_bus_message_unref(data);
+}
+
+int bus_runtime_path(const char *id, char **ret) {
+        return sd_bus_path_encode(RM_RUNTIME_PREFIX, id, ret);
+}
+
+RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime) {
+        return g_hash_table_lookup(bus->objects, runtime);
+}
+
+int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret) {
+        _cleanup_free_ char *id = NULL;
+        Runtime *runtime;
+        int r;
+
+        r = sd_bus_path_decode(path, RM_RUNTIME_PREFIX, &id);
+        if (r <= 0)
+                return r;
+        runtime = manager_get(bus->manager, id);
+        if (!runtime)
+                return 0;
+        *ret = bus_get_object(bus, runtime);
+        return 1;
+}
+
+static RuntimeObject *object_free(RuntimeObject *object) {
+        if (!object)
+                return NULL;
+        feed_free(object->feed);
+        g_ptr_array_unref(object->start_calls);
+        g_ptr_array_unref(object->wait_calls);
+        free(object->path);
+        g_free(object);
+        return NULL;
+}
+
+static void on_added(void *userdata, Runtime *runtime) {
+        Bus *bus = userdata;
+        RuntimeObject *object = g_new0(RuntimeObject, 1);
+
+        object->bus = bus;
+        object->runtime = runtime;
+        object->start_calls = g_ptr_array_new_with_free_func(message_unref);
+        object->wait_calls = g_ptr_array_new_with_free_func(wait_call_free);
+        if (bus_runtime_path(runtime_get_id(runtime), &object->path) < 0 ||
+            feed_new(bus->event, bus->bus, object->path, runtime, &object->feed) < 0)
+                g_error("Out of memory");
+        g_hash_table_insert(bus->objects, runtime, object);
+        emit_runtime_added(object);
+        for (unsigned i = 0; i < bus->subscribers->len; i++)
+                if (peer_get_subscription(bus->subscribers->pdata[i]) & SUBSCRIBE_OUTPUT)
+                        feed_subscribe(object->feed, bus->subscribers->pdata[i], FEED_BY_MANAGER, 0);
+}
+
+static void answer_start(RuntimeObject *object, const sd_bus_error *error) {
+        for (unsigned i = 0; i < object->start_calls->len; i++) {
+                sd_bus_message *call = object->start_calls->pdata[i];
+
+                if (error)
+                        (void) sd_bus_reply_method_error(call, error);
+                else
+                        (void) sd_bus_reply_method_return(call, "so", runtime_get_id(object->runtime), object->path);
+        }
+        g_ptr_array_set_size(object->start_calls, 0);
+}
+
+static int answer_wait(RuntimeObject *object, sd_bus_message *call) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "s", runtime_state_to_string(runtime_get_state(object->runtime)));
+        if (r >= 0)
+                r = bus_append_report(reply, runtime_get_report(object->runtime));
+        return r < 0 ? r : bus_reply_sized(object->bus, reply, call, LIMIT_OUTPUT_TAIL);
+}
+
+static void answer_waits(RuntimeObject *object) {
+        for (unsigned i = object->wait_calls->len; i > 0; i--) {
+                const WaitCall *wait = object->wait_calls->pdata[i - 1];
+
+                if (wait->until_ended && runtime_get_state(object->runtime) != RUNTIME_ENDED)
+                        continue;
+                (void) answer_wait(object, wait->call);
+                g_ptr_array_remove_index(object->wait_calls, i - 1);
+        }
+}
+
+int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_bus_error *reterr) {
+        RuntimeState state = runtime_get_state(object->runtime);
+        WaitCall *wait;
+
+        if (state == RUNTIME_ENDED || (state == RUNTIME_READY && !until_ended))
+                return answer_wait(object, call);
+        if (object->wait_calls->len >= LIMIT_WAITERS)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this runtime already.", LIMIT_WAITERS);
+        wait = g_new0(WaitCall, 1);
+        *wait = (WaitCall){sd_bus_message_ref(call), until_ended};
+        g_ptr_array_add(object->wait_calls, wait);
+        return 1;
+}
+
+static void on_removed(void *userdata, Runtime *runtime) {
+        RuntimeObject *object = bus_get_object(userdata, runtime);
+        g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
+
+        sd_bus_error_setf(&error, RM_ERROR_NO_SUCH_RUNTIME, "The runtime \"%s\" has been forgotten.", runtime_get_id(runtime));
+        answer_start(object, &error);
+        answer_waits(object);
+        emit_runtime_removed(object);
+        g_hash_table_remove(object->bus->objects, runtime);
+        object_free(object);
+}
+
+static void on_properties(void *userdata, Runtime *runtime, unsigned properties) {
+        emit_properties(bus_get_object(userdata, runtime), properties);
+}
+
+static void on_state(void *userdata, Runtime *runtime, RuntimeState old, RuntimeState new) {
+        emit_state(bus_get_object(userdata, runtime), old, new);
+}
+
+static void on_setup_progress(void *userdata, Runtime *runtime, unsigned index) {
+        emit_setup_progress(bus_get_object(userdata, runtime), index);
+}
+
+static void on_started(void *userdata, Runtime *runtime) {
+        answer_start(bus_get_object(userdata, runtime), NULL);
+}
+
+static void on_start_failed(void *userdata, Runtime *runtime, const sd_bus_error *error) {
+        answer_start(bus_get_object(userdata, runtime), error);
+}
+
+static void on_ready(void *userdata, Runtime *runtime) {
+        RuntimeObject *object = bus_get_object(userdata, runtime);
+
+        emit_handshake_completed(object);
+        answer_waits(object);
+}
+
+static void on_output(void *userdata, Runtime *runtime) {
+        feed_pump(bus_get_object(userdata, runtime)->feed);
+}
+
+static void on_warning(void *userdata, Runtime *runtime, const char *code, const char *message, const char *key, uint64_t value) {
+        emit_warning(bus_get_object(userdata, runtime), code, message, key, value);
+}
+
+static bool on_ending(void *userdata, Runtime *runtime) {
+        return feed_finish(bus_get_object(userdata, runtime)->feed);
+}
+
+static void on_ended(void *userdata, Runtime *runtime) {
+        RuntimeObject *object = bus_get_object(userdata, runtime);
+        const Report *report = runtime_get_report(runtime);
+
+        sd_journal_send("PRIORITY=6", "RUNTIME_ID=%s", runtime_get_id(runtime), "UNIT=%s", runtime_get_unit(runtime), "KIND=%s",
+                        runtime_get_kind(runtime)->name, "RESULT=%s", result_to_string(report->result), "REASON=%s", reason_to_string(report->reason),
+                        "MESSAGE=Runtime %s (%s) ended: %s (%s) %s", runtime_get_id(runtime), runtime_get_kind(runtime)->name,
+                        result_to_string(report->result), reason_to_string(report->reason), report->message, NULL);
+        emit_ended(object);
+        answer_waits(object);
+}
+
+int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) {
+        uint64_t timeout_usec;
+        int r;
+
+        r = stop_request_read(call, &timeout_usec, reterr);
+        if (r < 0)
+                return r;
+        r = runtime_stop(object->runtime, REQUESTED_BY_CLIENT, getuid(), timeout_usec, reterr);
+        if (r < 0)
+                return r;
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+void bus_answer_call(void *userdata, int error, int fd) {
+        g_autoptr(sd_bus_message) call = userdata;
+
+        if (error == 0)
+                (void) (fd >= 0 ? sd_bus_reply_method_return(call, "h", fd) : sd_bus_reply_method_return(call, NULL));
+        else if (error == EAGAIN)
+                (void) sd_bus_reply_method_errorf(call, RM_ERROR_WOULD_BLOCK,
+                                                  "The runtime hasn't read what it was sent before; nothing was written, try again later.");
+        else if (error == EINVAL)
+                (void) sd_bus_reply_method_errorf(call, SD_BUS_ERROR_INVALID_ARGS, "The kernel refused the signal.");
+        else
+                (void) sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "That isn't possible any more: the runtime, or its input, is closed (%s).",
+                                                  g_strerror(error));
+}
+
+int bus_kill(RuntimeObject *object, sd_bus_message *call, const char *who, int32_t signo, sd_bus_error *reterr) {
+        bool all = strcmp(who, "all") == 0;
+        int r;
+
+        if (!all && strcmp(who, "main") != 0)
+                return sd_bus_error_setf(reterr, SD_BUS_ERROR_INVALID_ARGS, "who must be \"main\" or \"all\".");
+        if (signo < 1 || signo > SIGRTMAX)
+                return sd_bus_error_setf(reterr, SD_BUS_ERROR_INVALID_ARGS, "There is no signal %d; signals are numbered from 1 to %d.", signo, SIGRTMAX);
+        r = runtime_kill(object->runtime, all ? LINK_WHO_ALL : LINK_WHO_MAIN, signo, bus_answer_call, sd_bus_message_ref(call), reterr);
+        if (r < 0)
+                sd_bus_message_unref(call);
+        return r < 0 ? r : 1;
+}
+
+int bus_reply_sized(Bus *bus, sd_bus_message *reply, sd_bus_message *call, size_t size) {
+        const char *sender = sd_bus_message_get_sender(call);
+        Peer *peer = sender ? peer_table_find(bus->peers, sender) : NULL;
+
+        if (peer)
+                peer_sent(peer, size);
+        return sd_bus_send(bus->bus, reply, NULL);
+}
+
+static void on_idle(void *userdata) {
+        Bus *bus = userdata;
+
+        bus->on_idle(bus->on_idle_userdata);
+}
+
+const ManagerHandler bus_manager_handler = {
+        .runtime =
+                {
+                        .on_properties = on_properties,
+                        .on_state = on_state,
+                        .on_setup_progress = on_setup_progress,
+                        .on_started = on_started,
+                        .on_start_failed = on_start_failed,
+                        .on_ready = on_ready,
+                        .on_output = on_output,
+                        .on_warning = on_warning,
+                        .on_ending = on_ending,
+                        .on_ended = on_ended,
+                },
+        .on_added = on_added,
+        .on_removed = on_removed,
+        .on_idle = on_idle,
+};

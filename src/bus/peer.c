@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One match for NameOwnerChanged serves all peers. A peer is made when its first message comes, and the bus tells of its end after its last message, so
+ * none is left behind. Sizes are those of the texts plus a flat rate: the window needs a bound, not an account. */
+
+#include "bus/peer.h"
+
+#include <time.h>
+
+#include "core/sd-autoptr.h"
+#include "util/limits.h"
+#include "util/macro.h"
+
+/* Little is worth no ping. */
+#define PING_FROM (LIMIT_WINDOW / 8)
+/* The bus as a whole, for all peers. */
+#define BUS_WINDOW (8U * LIMIT_WINDOW)
+
+typedef struct Window {
+        uint64_t sent, asked, acknowledged; /* bytes; asked: up to where the ping under way will acknowledge */
+        uint64_t asked_usec;
+        sd_bus_slot *ping;
+} Window;
+
+struct PeerTable {
+        sd_bus *bus;
+        sd_bus_slot *name_match;
+        const PeerHandler *handler;
+        void *userdata;
+        GHashTable *peers; /* unique name → Peer */
+        Window window;     /* of the bus itself */
+        unsigned n_pings, pings_max;
+        GQueue waiting;    /* peers that want to be pinged */
+};
+
+struct Peer {
+        PeerTable *table;
+        char *name;
+        Window window;
+        GList in_waiting;
+        bool is_waiting;
+        GPtrArray *streams;
+        unsigned subscription;
+};
+
+static uint64_t monotonic_usec(void) {
+        return g_get_monotonic_time();
+}
+
+static void peer_ping(Peer *peer);
+
+static void tell_room(Peer *peer) {
+        if (peer_get_room(peer) > 0)
+                peer->table->handler->on_room(peer->table->userdata, peer);
+}
+
+static int on_bus_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        PeerTable *table = userdata;
+        g_autoptr(GPtrArray) peers = g_ptr_array_new();
+        bool was_full = table->window.sent - table->window.acknowledged >= BUS_WINDOW;
+        GHashTableIter iter;
+        gpointer peer;
+
+        table->window.ping = sd_bus_slot_unref(table->window.ping);
+        table->window.acknowledged = table->window.asked;
+        if (!was_full)
+                return 0;
+        g_hash_table_iter_init(&iter, table->peers);
+        while (g_hash_table_iter_next(&iter, NULL, &peer))
+                if (((Peer *) peer)->streams->len > 0)
+                        g_ptr_array_add(peers, peer);
+        for (unsigned i = 0; i < peers->len; i++)
+                tell_room(peers->pdata[i]);
+        return 0;
+}
+
+static void table_ping_bus(PeerTable *table) {
+        Window *window = &table->window;
+
+        if (window->ping || window->sent - window->acknowledged < BUS_WINDOW / 8)
+                return;
+        if (sd_bus_call_method_async(table->bus, &window->ping, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId",
+                                     on_bus_answer, table, NULL) >= 0)
+                window->asked = window->sent;
+}
+
+static void table_ping_next(PeerTable *table) {
+        while (table->n_pings < table->pings_max && !g_queue_is_empty(&table->waiting)) {
+                Peer *peer = g_queue_peek_head(&table->waiting);
+
+                g_queue_unlink(&table->waiting, &peer->in_waiting);
+                peer->is_waiting = false;
+                peer_ping(peer);
+        }
+}
+
+static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        Peer *peer = userdata;
+        PeerTable *table = peer->table;
+        const char *sender = sd_bus_message_get_sender(reply);
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+
+        peer->window.ping = sd_bus_slot_unref(peer->window.ping);
+        table->n_pings--;
+        /* An error made by the bus, or by sd-bus itself, says nothing about the peer. */
+        if (!error || g_strcmp0(sender, peer->name) == 0) {
+                peer->window.acknowledged = peer->window.asked;
+                tell_room(peer);
+                peer_ping(peer);
+        }
+        table_ping_next(table);
+        return 0;
+}
+
+static void peer_ping(Peer *peer) {
+        PeerTable *table = peer->table;
+        g_autofree char *name = NULL;
+        sd_bus_message *message = NULL;
+        int r;
+
+        if (peer->window.ping || peer->is_waiting || peer->window.sent - peer->window.acknowledged < PING_FROM)
+                return;
+        if (table->n_pings >= table->pings_max) {
+                peer->is_waiting = true;
+                g_queue_push_tail_link(&table->waiting, &peer->in_waiting);
+                return;
+        }
+        r = sd_bus_message_new_method_call(table->bus, &message, peer->name, "/", "org.freedesktop.DBus.Peer", "Ping");
+        if (r >= 0)
+                r = sd_bus_call_async(table->bus, &peer->window.ping, message, on_answer, peer, UINT64_MAX);
+        sd_bus_message_unref(message);
+        if (r < 0)
+                return;
+        table->n_pings++;
+        peer->window.asked = peer->window.sent;
+        peer->window.asked_usec = monotonic_usec();
+}
+
+static void peer_free(Peer *peer) {
+        PeerTable *table = peer->table;
+
+        if (peer->window.ping) {
+                sd_bus_slot_unref(peer->window.ping);
+                table->n_pings--;
+        }
+        if (peer->is_waiting)
+                g_queue_unlink(&table->waiting, &peer->in_waiting);
+        g_ptr_array_unref(peer->streams);
+        g_free(peer->name);
+        g_free(peer);
+}
+
+static int on_name_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        PeerTable *table = userdata;
+        const char *name, *old, *new;
+        Peer *peer;
+
+        if (sd_bus_message_read(message, "sss", &name, &old, &new) < 0 || new[0] != '\0')
+                return 0;
+        peer = g_hash_table_lookup(table->peers, name);
+        if (!peer)
+                return 0;
+        g_hash_table_steal(table->peers, name);
+        table->handler->on_gone(table->userdata, peer);
+        peer_free(peer);
+        table_ping_next(table);
+        return 0;
+}
+
+int peer_table_new(sd_bus *bus, unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret) {
+        PeerTable *table;
+        int r;
+
+        table = g_new0(PeerTable, 1);
+        table->bus = sd_bus_ref(bus);
+        table->pings_max = pings_max;
+        table->handler = handler;
+        table->userdata = userdata;
+        table->peers = g_hash_table_new(g_str_hash, g_str_equal);
+        g_queue_init(&table->waiting);
+        /* arg2 is the new owner: only names that vanish. */
+        r = sd_bus_add_match_async(bus, &table->name_match,
+                                   "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
+                                   "member='NameOwnerChanged',arg2=''",
+                                   on_name_owner_changed, NULL, table);
+        if (r < 0) {
+                peer_table_free(table);
+                return r;
+        }
+        *ret = table;
+        return 0;
+}
+
+PeerTable *peer_table_free(PeerTable *table) {
+        GHashTableIter iter;
+        gpointer peer;
+
+        if (!table)
+                return NULL;
+        g_hash_table_iter_init(&iter, table->peers);
+        while (g_hash_table_iter_next(&iter, NULL, &peer)) {
+                g_hash_table_iter_steal(&iter);
+                table->handler->on_gone(table->userdata, peer);
+                peer_free(peer);
+        }
+        g_hash_table_unref(table->peers);
+        sd_bus_slot_unref(table->window.ping);
+        sd_bus_slot_unref(table->name_match);
+        sd_bus_unref(table->bus);
+        g_free(table);
+        return NULL;
+}
+
+Peer *peer_table_find(PeerTable *table, const char *name) {
+        return g_hash_table_lookup(table->peers, name);
+}
+
+Peer *peer_table_get(PeerTable *table, const char *name) {
+        Peer *peer = peer_table_find(table, name);
+
+        if (peer)
+                return peer;
+        peer = g_new0(Peer, 1);
+        peer->table = table;
+        peer->name = g_strdup(name);
+        peer->in_waiting.data = peer;
+        peer->streams = g_ptr_array_new();
+        g_hash_table_insert(table->peers, peer->name, peer);
+        return peer;
+}
+
+const char *peer_get_name(const Peer *peer) {
+        return peer->name;
+}
+
+size_t peer_get_room(const Peer *peer) {
+        uint64_t waiting = peer->window.sent - peer->window.acknowledged;
+        uint64_t waiting_bus = peer->table->window.sent - peer->table->window.acknowledged;
+
+        if (waiting >= LIMIT_WINDOW || waiting_bus >= BUS_WINDOW)
+                return 0;
+        return MIN_OF(LIMIT_WINDOW - waiting, BUS_WINDOW - waiting_bus);
+}
+
+size_t peer_get_excess(const Peer *peer) {
+        uint64_t waiting = peer->window.sent - peer->window.acknowledged;
+
+        return waiting > LIMIT_WINDOW ? waiting - LIMIT_WINDOW : 0;
+}
+
+void peer_sent(Peer *peer, size_t size) {
+        peer->window.sent += size;
+        peer->table->window.sent += size;
+        peer_ping(peer);
+        table_ping_bus(peer->table);
+}
+
+bool peer_is_silent(const Peer *peer, uint64_t usec) {
+        return peer->is_waiting || (peer->window.ping && monotonic_usec() - peer->window.asked_usec > usec);
+}
+
+GPtrArray *peer_get_streams(Peer *peer) {
+        return peer->streams;
+}
+
+unsigned peer_get_subscription(const Peer *peer) {
+        return peer->subscription;
+}
+
+void peer_set_subscription(Peer *peer, unsigned flags) {
+        peer->subscription = flags;
+}

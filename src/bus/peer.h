@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Peers of the bus and what they have not read yet: the window.
+ *
+ * A message bus holds what a peer doesn't read, and in the end the sender pays: dbus-broker disconnects it, dbus-daemon stops reading from it. So everything
+ * sent to one peer is counted, and behind the data goes an org.freedesktop.DBus.Peer.Ping: its answer, be it an error, says that the peer
+ * has read all before. More than LIMIT_WINDOW unacknowledged bytes are never sent to anyone. A bus that doesn't take our messages (a
+ * suspended monitor) is found in the same way, by a GetId to the bus itself. */
+
+#include <glib.h>
+#include <stdbool.h>
+#include <systemd/sd-bus.h>
+
+typedef struct PeerTable PeerTable;
+typedef struct Peer Peer;
+
+typedef struct PeerHandler {
+        /* There is room in its window again. */
+        void (*on_room)(void *userdata, Peer *peer);
+        /* It has left the bus; it is freed when this returns. */
+        void (*on_gone)(void *userdata, Peer *peer);
+} PeerHandler;
+
+/* pings_max: how many unanswered ones there may be; the system bus allows 128 open calls of a connection. */
+int peer_table_new(sd_bus *bus, unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret);
+/* on_gone is called for each. */
+PeerTable *peer_table_free(PeerTable *table);
+
+/* The peer with this unique name; made if it is new. */
+Peer *peer_table_get(PeerTable *table, const char *name);
+/* NULL: it isn't known, which is to say that it never called. */
+Peer *peer_table_find(PeerTable *table, const char *name);
+
+const char *peer_get_name(const Peer *peer);
+/* How many bytes may be sent to it now. */
+size_t peer_get_room(const Peer *peer);
+/* How many bytes it was sent past its window. */
+size_t peer_get_excess(const Peer *peer);
+/* Tells that so much was sent to it. */
+void peer_sent(Peer *peer, size_t size);
+/* Whether it owes an answer for longer than usec. */
+bool peer_is_silent(const Peer *peer, uint64_t usec);
+
+/* For the owner; begins as NULL and 0. */
+GPtrArray *peer_get_streams(Peer *peer);
+unsigned peer_get_subscription(const Peer *peer);
+void peer_set_subscription(Peer *peer, unsigned flags);

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The interface of one runtime. dbus/org.example.RuntimeManager.Runtime.xml says what each member means; a test holds the vtable below against it. */
+
+#include "bus/bus.h"
+
+#include <errno.h>
+
+#include "bus/lines.h"
+#include "bus/start-request.h"
+#include "core/cgroup.h"
+#include "util/limits.h"
+#include "util/macro.h"
+#include "util/names.h"
+
+static int method_stop(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        return bus_stop(userdata, call, reterr);
+}
+
+static int method_kill(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        const char *who;
+        int32_t signo;
+        int r;
+
+        r = sd_bus_message_read(call, "si", &who, &signo);
+        if (r < 0)
+                return r;
+        return bus_kill(userdata, call, who, signo, reterr);
+}
+
+/* For requests that the keeper answers: the call is kept until it does. */
+static int keep_call(sd_bus_message *call, int r) {
+        if (r < 0)
+                sd_bus_message_unref(call);
+        return r < 0 ? r : 1;
+}
+
+static int method_interrupt(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+
+        return keep_call(call, runtime_interrupt(object->runtime, bus_answer_call, sd_bus_message_ref(call), reterr));
+}
+
+static int method_forget(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+        int r;
+
+        r = manager_forget(object->bus->manager, object->runtime, reterr);
+        if (r < 0)
+                return r;
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+static int append_usage(sd_bus_message *reply, const char *cgroup) {
+        static const struct {
+                const char *name, *file, *key;
+                uint64_t factor;
+        } table[] = {
+                {"MemoryCurrent", "memory.current", NULL, 1},  {"MemoryPeak", "memory.peak", NULL, 1},
+                {"CPUUsageNSec", "cpu.stat", "usage_usec", NSEC_PER_USEC}, {"TasksCurrent", "pids.current", NULL, 1},
+                {"OOMKills", "memory.events", "oom_kill", 1},
+        };
+        static const struct {
+                const char *name, *field;
+        } io_table[] = {{"IOReadBytes", "rbytes"}, {"IOWriteBytes", "wbytes"}};
+        uint64_t value;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(table); i++)
+                if (cgroup_read(cgroup, RM_CGROUP_PAYLOAD, table[i].file, table[i].key, &value) >= 0)
+                        r = sd_bus_message_append(reply, "{sv}", table[i].name, "t", value * table[i].factor);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(io_table); i++)
+                if (cgroup_read_io(cgroup, RM_CGROUP_PAYLOAD, io_table[i].field, &value) >= 0)
+                        r = sd_bus_message_append(reply, "{sv}", io_table[i].name, "t", value);
+        return r;
+}
+
+static int method_get_usage(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        RuntimeObject *object = userdata;
+        const char *cgroup = runtime_get_control_group(object->runtime);
+        int r;
+
+        if (cgroup[0] == '\0')
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has no cgroup (state %s).", runtime_get_id(object->runtime),
+                                         runtime_state_to_string(runtime_get_state(object->runtime)));
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        if (r >= 0)
+                r = append_usage(reply, cgroup);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int read_output(sd_bus_message *call, RuntimeObject *object, LinesFlags flags, sd_bus_error *reterr) {
+        const RingReader *ring = runtime_get_ring(object->runtime);
+        g_autoptr(sd_bus_message) reply = NULL;
+        uint64_t after, last;
+        RingCursor cursor;
+        uint32_t max;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read(call, "tu", &after, &max);
+        if (r < 0)
+                return r;
+        last = ring_reader_last(ring);
+        cursor = ring_cursor_after(MIN_OF(after, last));
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r < 0)
+                return r;
+        r = lines_append(reply, ring, &cursor, flags, max ?: UINT32_MAX, LIMIT_READ_OUTPUT, &size);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime's output can't be read: %s.", g_strerror(-r));
+        last = ring_reader_last(ring);
+        r = sd_bus_message_append(reply, "tb", last, cursor.number <= last);
+        return r < 0 ? r : bus_reply_sized(object->bus, reply, call, size);
+}
+
+static int method_read_output(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        return read_output(call, userdata, 0, reterr);
+}
+
+static int method_read_output_text(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        return read_output(call, userdata, LINES_TEXT, reterr);
+}
+
+static int method_open_input(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+
+        return keep_call(call, runtime_input_open(object->runtime, bus_answer_call, sd_bus_message_ref(call), reterr));
+}
+
+static int method_write_input(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+        const void *bytes;
+        size_t size;
+        int r;
+
+        r = sd_bus_message_read_array(call, 'y', &bytes, &size);
+        if (r < 0)
+                return r;
+        return keep_call(call, runtime_input_write(object->runtime, bytes, size, bus_answer_call, sd_bus_message_ref(call), reterr));
+}
+
+static int method_close_input(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+
+        return keep_call(call, runtime_input_close(object->runtime, bus_answer_call, sd_bus_message_ref(call), reterr));
+}
+
+static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+        Peer *peer = peer_table_get(object->bus->peers, sd_bus_message_get_sender(call));
+        uint64_t after;
+        uint32_t flags;
+        int r;
+
+        r = sd_bus_message_read(call, "tu", &after, &flags);
+        if (r < 0)
+                return r;
+        if (flags == 0 || (flags & ~(SUBSCRIBE_LIFE | SUBSCRIBE_OUTPUT)))
+                return sd_bus_error_set(reterr, SD_BUS_ERROR_INVALID_ARGS, "flags must be 1 (life), 2 (output) or 3 (both).");
+        if ((flags & SUBSCRIBE_OUTPUT) && feed_get_n_subscribers(object->feed) >= LIMIT_SUBSCRIBERS)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "The runtime has %u subscribers already.", LIMIT_SUBSCRIBERS);
+        r = sd_bus_reply_method_return(call, "t", ring_reader_last(runtime_get_ring(object->runtime)));
+        if (r >= 0 && (flags & SUBSCRIBE_OUTPUT))
+                feed_subscribe(object->feed, peer, FEED_BY_RUNTIME, after);
+        return r;
+}
+
+static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+
+        feed_unsubscribe(object->feed, peer_table_get(object->bus->peers, sd_bus_message_get_sender(call)), FEED_BY_RUNTIME);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+typedef struct LimitsCall {
+        Bus *bus;
+        char *id;
+        LimitSet limits;
+        sd_bus_message *call;
+} LimitsCall;
+
+static void on_limits_set(void *userdata, const sd_bus_error *error) {
+        LimitsCall *limits = userdata;
+        Runtime *runtime = manager_get(limits->bus->manager, limits->id);
+
+        if (error)
+                (void) sd_bus_reply_method_errorf(limits->call, RM_ERROR_INVALID_OPTION, "systemd refused the limits: %s", error->message);
+        else {
+                if (runtime)
+                        runtime_limits_changed(runtime, &limits->limits);
+                (void) sd_bus_reply_method_return(limits->call, NULL);
+        }
+        sd_bus_message_unref(limits->call);
+        g_free(limits->id);
+        g_free(limits);
+}
+
+static int method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+        LimitSet set = *runtime_get_limits(object->runtime);
+        LimitsCall *limits;
+        int r;
+
+        r = limits_request_read(call, &set, reterr);
+        if (r < 0)
+                return r;
+        limits = g_new(LimitsCall, 1);
+        *limits = (LimitsCall){object->bus, g_strdup(runtime_get_id(object->runtime)), set, sd_bus_message_ref(call)};
+        r = runtime_set_limits(object->runtime, &set, on_limits_set, limits, reterr);
+        if (r < 0) {
+                sd_bus_message_unref(limits->call);
+                g_free(limits->id);
+                g_free(limits);
+                return r;
+        }
+        return 1;
+}
+
+#define CONST(name, signature) SD_BUS_PROPERTY(name, signature, property_get_runtime, 0, SD_BUS_VTABLE_PROPERTY_CONST)
+#define CHANGES(name, signature) SD_BUS_PROPERTY(name, signature, property_get_runtime, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
+
+const sd_bus_vtable bus_runtime_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_stop, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Kill", SD_BUS_ARGS("s", who, "i", signal), SD_BUS_NO_RESULT, method_kill, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_interrupt, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_forget, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetUsage", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", usage), method_get_usage, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReadOutput", SD_BUS_ARGS("t", after, "u", max), SD_BUS_RESULT("a(tytuay)", lines, "t", last, "b", more),
+                                method_read_output, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReadOutputText", SD_BUS_ARGS("t", after, "u", max), SD_BUS_RESULT("a(tytus)", lines, "t", last, "b", more),
+                                method_read_output_text, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("OpenInput", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", pipe), method_open_input, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("WriteInput", SD_BUS_ARGS("ay", bytes), SD_BUS_NO_RESULT, method_write_input, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CloseInput", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_close_input, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_ARGS("t", after, "u", flags), SD_BUS_RESULT("t", last), method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("a{sv}", limits), SD_BUS_NO_RESULT, method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("StateChanged", SD_BUS_ARGS("s", old, "s", new), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("SetupProgress", SD_BUS_ARGS("s", step, "u", index, "u", total), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("HandshakeCompleted", SD_BUS_ARGS("a{sv}", details), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("OutputLines", SD_BUS_ARGS("a(tytus)", lines), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("OutputDropped", SD_BUS_ARGS("t", first, "t", count), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("Warning", SD_BUS_ARGS("s", code, "a{sv}", details), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("Ended", SD_BUS_ARGS("a{sv}", report), 0),
+        CONST("Id", "s"),
+        CONST("Kind", "s"),
+        CONST("Description", "s"),
+        CONST("Labels", "a{ss}"),
+        CONST("UID", "u"),
+        CONST("StarterUID", "u"),
+        CONST("StartTimestamp", "t"),
+        CHANGES("State", "s"),
+        CHANGES("StatusText", "s"),
+        CHANGES("Step", "s"),
+        CHANGES("Deadline", "t"),
+        CHANGES("Unit", "s"),
+        CHANGES("ControlGroup", "s"),
+        CHANGES("MainPID", "u"),
+        CHANGES("Node", "s"),
+        CHANGES("Limits", "a{sv}"),
+        CHANGES("ReadyTimestamp", "t"),
+        CHANGES("EndTimestamp", "t"),
+        CHANGES("EndReport", "a{sv}"),
+        SD_BUS_VTABLE_END,
+};

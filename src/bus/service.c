@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The only room that opens a connection to the bus. Runtimes are not registered one by one: a fallback vtable finds them by their path, so the cost of
+ * a call doesn't depend on how many there are.
+ *
+ * Every method call passes a filter first: it counts a flat rate for the answer in the caller's window, and refuses, shortly, a caller that hasn't read
+ * what it was sent; one that goes on calling all the same isn't answered at all, for even refusals add up. */
+
+#include "bus/service.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "bus/bus.h"
+#include "util/limits.h"
+#include "util/macro.h"
+#include "util/names.h"
+
+/* What the answer to a call takes in the caller's window, unless more is counted where it is made. */
+#define ANSWER_SIZE 512U
+/* How far past the window refusals go. */
+#define REFUSALS_SIZE (64U * 1024U)
+/* The session bus allows thousands of open calls; the system bus 128. */
+#define PINGS_MAX 256U
+
+struct Service {
+        Bus bus;
+        const ServiceHandler *handler;
+        void *userdata;
+        sd_bus_slot *filter;
+        sd_bus_slot *disconnected_match;
+        sd_bus_slot *lost_match;
+        sd_bus_slot *manager_slot;
+        sd_bus_slot *runtime_slot;
+        sd_bus_slot *enumerator_slot;
+        sd_bus_slot *object_manager_slot;
+        sd_bus_slot *name_call;
+};
+
+static void on_room(void *userdata, Peer *peer) {
+        feed_pump_peer(peer);
+}
+
+static void on_gone(void *userdata, Peer *peer) {
+        Bus *bus = userdata;
+
+        g_ptr_array_remove_fast(bus->subscribers, peer);
+        feed_drop_peer(peer);
+}
+
+static const PeerHandler peer_handler = {on_room, on_gone};
+
+static size_t bus_answer_size(Bus *bus, sd_bus_message *call) {
+        const char *member = sd_bus_message_get_member(call) ?: "";
+
+        /* Those that sd-bus answers by itself. */
+        if (strcmp(member, "GetManagedObjects") == 0)
+                return (g_hash_table_size(bus->objects) + 1) * 2048;
+        if (strcmp(member, "GetAll") == 0 || strcmp(member, "Introspect") == 0)
+                return 8192;
+        return ANSWER_SIZE;
+}
+
+static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        const char *sender = sd_bus_message_get_sender(message);
+        Bus *bus = userdata;
+        uint8_t type;
+        Peer *peer;
+
+        if (!sender || sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
+                return 0;
+        peer = peer_table_get(bus->peers, sender);
+        if (peer_get_room(peer) > 0) {
+                peer_sent(peer, bus_answer_size(bus, message));
+                return 0;
+        }
+        if (peer_get_excess(peer) > REFUSALS_SIZE)
+                return 1;
+        peer_sent(peer, ANSWER_SIZE);
+        (void) sd_bus_reply_method_errorf(message, RM_ERROR_LIMIT_EXCEEDED,
+                                          "You have not read what you were sent (%u bytes): answer the Ping of org.freedesktop.DBus.Peer first.",
+                                          LIMIT_WINDOW);
+        return 1;
+}
+
+static int find_runtime(sd_bus *connection, const char *path, const char *interface, void *userdata, void **ret_found, sd_bus_error *reterr) {
+        RuntimeObject *object;
+        int r;
+
+        r = bus_find_object(userdata, path, &object);
+        if (r > 0)
+                *ret_found = object;
+        return r;
+}
+
+static int enumerate_runtimes(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *reterr) {
+        Bus *bus = userdata;
+        size_t n = 0;
+        char **nodes;
+
+        /* sd-bus frees it with free(). */
+        nodes = calloc(g_hash_table_size(bus->objects) + 1, sizeof(char *));
+        if (!nodes)
+                return -ENOMEM;
+        for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));) {
+                nodes[n] = strdup(bus_get_object(bus, runtime)->path);
+                if (nodes[n])
+                        n++;
+        }
+        *ret_nodes = nodes;
+        return 1;
+}
+
+static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        Service *service = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
+        uint32_t result = 0;
+
+        service->name_call = sd_bus_slot_unref(service->name_call);
+        if (!error)
+                (void) sd_bus_message_read(reply, "u", &result);
+        /* DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER; we asked not to wait in the queue. */
+        if (result == 1)
+                service->handler->on_ready(service->userdata);
+        else if (error)
+                service->handler->on_failed(service->userdata, error->message);
+        else
+                service->handler->on_failed(service->userdata, "Another instance of the service has the name " RM_BUS_NAME " on this bus already.");
+        return 0;
+}
+
+static int on_name_lost(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        Service *service = userdata;
+        const char *name;
+
+        if (sd_bus_message_read(message, "s", &name) >= 0 && strcmp(name, RM_BUS_NAME) == 0)
+                service->handler->on_failed(service->userdata, "The name " RM_BUS_NAME " was taken away from the service.");
+        return 0;
+}
+
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        Service *service = userdata;
+
+        service->handler->on_failed(service->userdata, "The connection to the message bus was lost.");
+        return 0;
+}
+
+static int service_connect(Service *service, const char *address) {
+        sd_bus *bus;
+        int r;
+
+        if (!address) {
+                r = sd_bus_open_user_with_description(&service->bus.bus, "service");
+                return r < 0 ? r : sd_bus_attach_event(service->bus.bus, service->bus.event, SD_EVENT_PRIORITY_NORMAL);
+        }
+        r = sd_bus_new(&bus);
+        if (r < 0)
+                return r;
+        service->bus.bus = bus;
+        r = sd_bus_set_address(bus, address);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(bus, 1);
+        if (r >= 0)
+                r = sd_bus_set_description(bus, "service");
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(bus, 1);
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        return r < 0 ? r : sd_bus_attach_event(bus, service->bus.event, SD_EVENT_PRIORITY_NORMAL);
+}
+
+int service_new(sd_event *event, const char *address, const ServiceHandler *handler, void *userdata, Service **ret) {
+        Service *service;
+        int r;
+
+        service = g_new0(Service, 1);
+        service->handler = handler;
+        service->userdata = userdata;
+        service->bus.event = event;
+        service->bus.on_idle = handler->on_idle;
+        service->bus.on_idle_userdata = userdata;
+        service->bus.objects = g_hash_table_new(NULL, NULL);
+        service->bus.subscribers = g_ptr_array_new();
+        r = service_connect(service, address);
+        if (r >= 0)
+                r = peer_table_new(service->bus.bus, PINGS_MAX, &peer_handler, &service->bus, &service->bus.peers);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(service->bus.bus, &service->disconnected_match, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, service);
+        if (r < 0) {
+                service_free(service);
+                return r;
+        }
+        *ret = service;
+        return 0;
+}
+
+Service *service_free(Service *service) {
+        if (!service)
+                return NULL;
+        sd_bus_slot_unref(service->filter);
+        sd_bus_slot_unref(service->disconnected_match);
+        sd_bus_slot_unref(service->lost_match);
+        sd_bus_slot_unref(service->manager_slot);
+        sd_bus_slot_unref(service->runtime_slot);
+        sd_bus_slot_unref(service->enumerator_slot);
+        sd_bus_slot_unref(service->object_manager_slot);
+        sd_bus_slot_unref(service->name_call);
+        peer_table_free(service->bus.peers);
+        if (service->bus.bus)
+                sd_bus_flush_close_unref(service->bus.bus);
+        g_hash_table_unref(service->bus.objects);
+        g_ptr_array_unref(service->bus.subscribers);
+        g_free(service);
+        return NULL;
+}
+
+const ManagerHandler *service_get_manager_handler(void) {
+        return &bus_manager_handler;
+}
+
+void *service_get_manager_userdata(Service *service) {
+        return &service->bus;
+}
+
+int service_start(Service *service, Manager *manager) {
+        Bus *bus = &service->bus;
+        int r;
+
+        bus->manager = manager;
+        r = sd_bus_add_filter(bus->bus, &service->filter, on_message, bus);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(bus->bus, &service->lost_match, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                              "NameLost", on_name_lost, NULL, service);
+        if (r >= 0)
+                r = sd_bus_add_object_manager(bus->bus, &service->object_manager_slot, RM_OBJECT_PATH);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(bus->bus, &service->manager_slot, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, bus_manager_vtable, bus);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(bus->bus, &service->runtime_slot, RM_RUNTIME_PREFIX, RM_RUNTIME_INTERFACE, bus_runtime_vtable,
+                                               find_runtime, bus);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(bus->bus, &service->enumerator_slot, RM_OBJECT_PATH, enumerate_runtimes, bus);
+        if (r >= 0)
+                r = sd_bus_request_name_async(bus->bus, &service->name_call, RM_BUS_NAME, 0, on_name_answer, service);
+        return r;
+}

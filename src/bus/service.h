@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The service: the connection to the message bus, the name on it, and the objects. */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "core/manager.h"
+
+typedef struct Service Service;
+
+typedef struct ServiceHandler {
+        /* The name is ours. */
+        void (*on_ready)(void *userdata);
+        /* It can't be had, or was taken away; `message` is a sentence. */
+        void (*on_failed)(void *userdata, const char *message);
+        /* Nothing runs any more, after manager_stop_all(). */
+        void (*on_idle)(void *userdata);
+} ServiceHandler;
+
+/* address: of the bus; NULL: the user's. */
+int service_new(sd_event *event, const char *address, const ServiceHandler *handler, void *userdata, Service **ret);
+Service *service_free(Service *service);
+
+/* What to make the manager with: all runtimes' news become signals. */
+const ManagerHandler *service_get_manager_handler(void);
+void *service_get_manager_userdata(Service *service);
+
+/* Exports the objects and asks for the name. manager is borrowed; free it before the service, and call this once. */
+int service_start(Service *service, Manager *manager);

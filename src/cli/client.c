@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See client.h. */
+
+#include "cli/client.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli/json.h"
+#include "util/names.h"
+
+void target_clear(Target *target) {
+        g_clear_pointer(&target->id, g_free);
+        g_clear_pointer(&target->path, g_free);
+}
+
+int client_open(sd_bus **ret) {
+        int r = sd_bus_open_user_with_description(ret, "runtimectl");
+
+        if (r >= 0)
+                return EXIT_OK;
+        if (r == -ENOMEDIUM || r == -ENOENT)
+                cli_error(_("There is no session bus here. Run this in the user's session, or set DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR."));
+        else
+                cli_error(_("The session bus can't be reached: %s."), g_strerror(-r));
+        return EXIT_ERROR;
+}
+
+int client_send(sd_bus *bus, sd_bus_message *message, uint64_t timeout_usec, sd_bus_error *reterr, sd_bus_message **ret_reply) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r;
+
+        r = sd_bus_call(bus, message, timeout_usec, reterr, &reply);
+        if (r < 0)
+                return r;
+        if (ret_reply)
+                *ret_reply = TAKE_PTR(reply);
+        return 0;
+}
+
+int client_call(sd_bus *bus, const char *path, const char *interface, const char *member, uint64_t timeout_usec, sd_bus_error *reterr, sd_bus_message **ret_reply, const char *types, ...) {
+        _cleanup_message_ sd_bus_message *message = NULL;
+        va_list arguments;
+        int r;
+
+        r = sd_bus_message_new_method_call(bus, &message, RM_BUS_NAME, path, interface, member);
+        if (r < 0)
+                return r;
+        if (types && *types) {
+                va_start(arguments, types);
+                r = sd_bus_message_appendv(message, types, arguments);
+                va_end(arguments);
+                if (r < 0)
+                        return r;
+        }
+        return client_send(bus, message, timeout_usec, reterr, ret_reply);
+}
+
+int client_get_properties(sd_bus *bus, const char *path, sd_bus_error *reterr, json_t **ret) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        int r;
+
+        r = client_call(bus, path, "org.freedesktop.DBus.Properties", "GetAll", CLIENT_TIMEOUT_DEFAULT, reterr, &reply, "s", RM_RUNTIME_INTERFACE);
+        if (r < 0)
+                return r;
+        return json_read_value(reply, ret);
+}
+
+typedef enum Meaning {
+        MEANING_OTHER,
+        MEANING_NOT_FOUND,
+        MEANING_AWAY,
+} Meaning;
+
+/* `sentence`: said in place of the message of the bus or of a library, which names a symptom and no way out. */
+typedef struct KnownError {
+        const char *name;
+        Meaning meaning;
+        const char *sentence;
+} KnownError;
+
+#define NOT_RUNNING \
+        N_("The Runtime Manager isn't running, and the bus doesn't know how to start it. Install it with its D-Bus and systemd files, or run 'runtime-managerd --user'.")
+#define NO_ANSWER N_("The Runtime Manager didn't answer. Try again; its log may tell more: 'journalctl --user -t runtime-managerd'.")
+
+static const KnownError known_errors[] = {
+        { RM_ERROR_NO_SUCH_RUNTIME,                            MEANING_NOT_FOUND, NULL },
+        { RM_ERROR_NO_SUCH_KIND,                               MEANING_NOT_FOUND, NULL },
+        { SD_BUS_ERROR_UNKNOWN_OBJECT,                         MEANING_NOT_FOUND, N_("There is no such runtime (any more).") },
+        { SD_BUS_ERROR_SERVICE_UNKNOWN,                        MEANING_AWAY,      NOT_RUNNING },
+        { SD_BUS_ERROR_NAME_HAS_NO_OWNER,                      MEANING_AWAY,      NOT_RUNNING },
+        { "org.freedesktop.DBus.Error.Spawn.ServiceNotFound",  MEANING_AWAY,      NOT_RUNNING },
+        { SD_BUS_ERROR_NO_REPLY,                               MEANING_AWAY,      NO_ANSWER   },
+        { SD_BUS_ERROR_TIMEOUT,                                MEANING_AWAY,      NO_ANSWER   },
+        { SD_BUS_ERROR_DISCONNECTED,                           MEANING_AWAY,      NO_ANSWER   },
+};
+
+static const KnownError *find_error(const sd_bus_error *error) {
+        for (size_t i = 0; error->name && i < ELEMENTSOF(known_errors); i++)
+                if (strcmp(known_errors[i].name, error->name) == 0)
+                        return &known_errors[i];
+        return NULL;
+}
+
+bool client_is_away(const sd_bus_error *error) {
+        const KnownError *known = find_error(error);
+
+        return known && known->meaning == MEANING_AWAY;
+}
+
+bool client_is_unknown(const sd_bus_error *error) {
+        const KnownError *known = find_error(error);
+
+        return known && known->meaning == MEANING_NOT_FOUND;
+}
+
+int client_fail(const sd_bus_error *error, int r) {
+        const KnownError *known = find_error(error);
+
+        if (known && known->sentence)
+                cli_error("%s", _(known->sentence));
+        else if (error->message && *error->message)
+                cli_error("%s", error->message);
+        else if (error->name)
+                cli_error(_("The Runtime Manager answered with the error %s."), error->name);
+        else
+                cli_error(_("The Runtime Manager can't be asked: %s."), g_strerror(r < 0 ? -r : r));
+        return known && known->meaning == MEANING_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_ERROR;
+}
+
+static bool may_be_id(const char *word) {
+        size_t length = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+        return length > 0 && length <= 32 && word[length] == '\0';
+}
+
+static int find_exact(sd_bus *bus, const char *word, sd_bus_error *reterr, Target *ret) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        const char *path;
+        int r;
+
+        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "GetRuntime", CLIENT_TIMEOUT_DEFAULT, reterr, &reply, "s", word);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "o", &path);
+        if (r < 0)
+                return r;
+        ret->id = g_strdup(word);
+        ret->path = g_strdup(path);
+        return 0;
+}
+
+static int find_prefix(sd_bus *bus, const char *word, sd_bus_error *reterr, GPtrArray *ids, GPtrArray *paths) {
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        const char *id, *path;
+        int r;
+
+        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "ListRuntimes", CLIENT_TIMEOUT_DEFAULT, reterr, &reply, "a{sv}", 0);
+        if (r >= 0)
+                r = sd_bus_message_enter_container(reply, 'a', "(soa{sv})");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(reply, 'r', "soa{sv}")) > 0) {
+                r = sd_bus_message_read(reply, "so", &id, &path);
+                if (r < 0)
+                        return r;
+                if (g_str_has_prefix(id, word)) {
+                        g_ptr_array_add(ids, g_strdup(id));
+                        g_ptr_array_add(paths, g_strdup(path));
+                }
+                r = sd_bus_message_skip(reply, "a{sv}");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(reply);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+int client_find(sd_bus *bus, const char *word, Target *ret) {
+        _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free), paths = g_ptr_array_new_with_free_func(g_free);
+        int r;
+
+        if (!may_be_id(word)) {
+                cli_error(_("'%s' can't be the id of a runtime. 'runtimectl list' shows them."), word);
+                return EXIT_NOT_FOUND;
+        }
+        r = find_exact(bus, word, &error, ret);
+        if (r >= 0)
+                return EXIT_OK;
+        if (!client_is_unknown(&error))
+                return client_fail(&error, r);
+
+        sd_bus_error_free(&error);
+        r = find_prefix(bus, word, &error, ids, paths);
+        if (r < 0)
+                return client_fail(&error, r);
+        if (ids->len == 0) {
+                cli_error(_("There is no runtime whose id is '%s' or begins with it. 'runtimectl list' shows those there are."), word);
+                return EXIT_NOT_FOUND;
+        }
+        if (ids->len > 1) {
+                cli_error(_("Several ids begin with '%s'; write more of the one you mean:"), word);
+                for (unsigned i = 0; i < ids->len; i++)
+                        fprintf(stderr, "  %s\n", (const char *) ids->pdata[i]);
+                return EXIT_NOT_FOUND;
+        }
+        ret->id = TAKE_PTR(ids->pdata[0]);
+        ret->path = TAKE_PTR(paths->pdata[0]);
+        return EXIT_OK;
+}

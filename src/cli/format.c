@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See format.h. Widths are counted in columns of the terminal, not in bytes: descriptions are in all languages. */
+
+#include "cli/format.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static bool is_direction_control(gunichar c) {
+        return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f;
+}
+
+char *format_harmless(const char *text) {
+        g_autofree char *valid = g_utf8_make_valid(text ?: "", -1);
+        GString *line = g_string_sized_new(strlen(valid));
+
+        for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+                gunichar c = g_utf8_get_char(p);
+
+                if (c == '\n' || c == '\t' || c == 0x2028 || c == 0x2029)
+                        g_string_append_c(line, ' ');
+                else if (g_unichar_iscntrl(c) || is_direction_control(c))
+                        g_string_append_unichar(line, 0xfffd);
+                else
+                        g_string_append_unichar(line, c);
+        }
+        return g_string_free(line, FALSE);
+}
+
+static struct tm local_time(uint64_t realtime_usec) {
+        time_t seconds = (time_t) (realtime_usec / USEC_PER_SEC);
+        struct tm tm = {};
+
+        (void) localtime_r(&seconds, &tm);
+        return tm;
+}
+
+char *format_timestamp(uint64_t realtime_usec) {
+        struct tm tm = local_time(realtime_usec);
+        char text[128];
+
+        return g_strdup(strftime(text, sizeof(text), "%a %Y-%m-%d %H:%M:%S %Z", &tm) > 0 ? text : "?");
+}
+
+char *format_clock(uint64_t realtime_usec) {
+        struct tm tm = local_time(realtime_usec);
+
+        return g_strdup_printf("%02d:%02d:%02d.%03u", tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned) (realtime_usec % USEC_PER_SEC / USEC_PER_MSEC));
+}
+
+char *format_span(uint64_t usec) {
+        static const struct {
+                const char *name;
+                uint64_t usec;
+        } units[] = {
+                { "d",   86400 * USEC_PER_SEC },
+                { "h",   3600 * USEC_PER_SEC  },
+                { "min", 60 * USEC_PER_SEC    },
+                { "s",   USEC_PER_SEC         },
+        };
+        GString *text;
+        unsigned n = 0;
+
+        if (usec == USEC_INFINITY)
+                return g_strdup("infinity");
+        if (usec < USEC_PER_MSEC)
+                return g_strdup_printf("%" G_GUINT64_FORMAT "us", usec);
+        if (usec < USEC_PER_SEC)
+                return g_strdup_printf("%" G_GUINT64_FORMAT "ms", usec / USEC_PER_MSEC);
+        if (usec < 60 * USEC_PER_SEC)
+                return g_strdup_printf("%" G_GUINT64_FORMAT ".%03us", usec / USEC_PER_SEC, (unsigned) (usec % USEC_PER_SEC / USEC_PER_MSEC));
+
+        text = g_string_new(NULL);
+        for (size_t i = 0; i < ELEMENTSOF(units) && n < 2; i++) {
+                uint64_t count = usec / units[i].usec;
+
+                if (count == 0 && n == 0)
+                        continue;
+                if (count > 0)
+                        g_string_append_printf(text, "%s%" G_GUINT64_FORMAT "%s", n > 0 ? " " : "", count, units[i].name);
+                usec %= units[i].usec;
+                n++;
+        }
+        return g_string_free(text, FALSE);
+}
+
+char *format_ago(uint64_t realtime_usec) {
+        uint64_t now = (uint64_t) g_get_real_time();
+        g_autofree char *span = NULL;
+
+        if (realtime_usec >= now)
+                return g_strdup(_("now"));
+        now -= realtime_usec;
+        span = format_span(now >= USEC_PER_SEC && now < 60 * USEC_PER_SEC ? now / USEC_PER_SEC * USEC_PER_SEC : now);
+        if (g_str_has_suffix(span, ".000s"))
+                strcpy(span + strlen(span) - 5, "s");
+        return g_strdup_printf(_("%s ago"), span);
+}
+
+char *format_size(uint64_t bytes) {
+        static const char units[] = "BKMGTPE";
+        double value = (double) bytes;
+        unsigned i = 0;
+
+        if (bytes == UINT64_MAX)
+                return g_strdup("infinity");
+        while (value >= 1024 && i < sizeof(units) - 2) {
+                value /= 1024;
+                i++;
+        }
+        return i == 0 ? g_strdup_printf("%" G_GUINT64_FORMAT "B", bytes) : g_strdup_printf("%.1f%c", value, units[i]);
+}
+
+static unsigned char_width(gunichar c) {
+        return g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
+}
+
+static unsigned text_width(const char *text) {
+        unsigned width = 0;
+
+        for (; *text; text = g_utf8_next_char(text))
+                width += char_width(g_utf8_get_char(text));
+        return width;
+}
+
+void format_pad(GString *line, const char *text, unsigned columns) {
+        unsigned width = text_width(text);
+
+        g_string_append(line, text);
+        do
+                g_string_append_c(line, ' ');
+        while (++width < columns);
+}
+
+void format_print_fact(const char *name, const char *value) {
+        g_autofree char *text = format_harmless(value);
+
+        if (*text)
+                printf("%12s: %s\n", name, text);
+}
+
+static bool stdout_has_color(void) {
+        const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+
+        return isatty(STDOUT_FILENO) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+}
+
+const char *format_color(Color color) {
+        static const char *const sequences[_COLOR_MAX] = {
+                [COLOR_NONE] = "",
+                [COLOR_BOLD] = "\033[1m",
+                [COLOR_DIM] = "\033[2m",
+                [COLOR_GREEN] = "\033[1;32m",
+                [COLOR_YELLOW] = "\033[1;33m",
+                [COLOR_RED] = "\033[1;31m",
+        };
+
+        return stdout_has_color() ? sequences[color] : "";
+}
+
+const char *format_color_off(void) {
+        return stdout_has_color() ? "\033[0m" : "";
+}
+
+Color format_state_color(const char *state, const char *result) {
+        if (g_str_equal(state, "ready"))
+                return COLOR_GREEN;
+        if (!g_str_equal(state, "ended"))
+                return COLOR_YELLOW;
+        /* A list doesn't know results: what has ended is then merely past. */
+        return !result || g_str_equal(result, "success") || g_str_equal(result, "stopped") ? COLOR_DIM : COLOR_RED;
+}
+
+const char *format_bullet(void) {
+        return g_get_charset(NULL) ? "●" : "*";
+}
+
+typedef struct Cell {
+        char *text;
+        Color color;
+} Cell;
+
+struct Table {
+        unsigned n_columns;
+        GArray *cells;
+};
+
+static void cell_clear(void *data) {
+        g_free(((Cell *) data)->text);
+}
+
+Table *table_new(unsigned n_columns) {
+        Table *table = g_new0(Table, 1);
+
+        table->n_columns = n_columns;
+        table->cells = g_array_new(FALSE, FALSE, sizeof(Cell));
+        g_array_set_clear_func(table->cells, cell_clear);
+        return table;
+}
+
+Table *table_free(Table *table) {
+        if (!table)
+                return NULL;
+        g_array_unref(table->cells);
+        g_free(table);
+        return NULL;
+}
+
+void table_add_colored(Table *table, Color color, const char *cell) {
+        Cell new_cell = {
+                .text = format_harmless(cell && *cell ? cell : "-"),
+                .color = color,
+        };
+
+        g_array_append_val(table->cells, new_cell);
+}
+
+void table_add(Table *table, const char *cell) {
+        table_add_colored(table, COLOR_NONE, cell);
+}
+
+static unsigned terminal_width(void) {
+        struct winsize size;
+
+        if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+                return UINT_MAX;
+        return size.ws_col;
+}
+
+/* What doesn't fit is replaced by one character that says so. */
+static void print_cut(const char *text, unsigned columns) {
+        const char *p = text;
+        unsigned width = 0;
+
+        if (text_width(text) <= columns) {
+                fputs(text, stdout);
+                return;
+        }
+        for (; *p && width + char_width(g_utf8_get_char(p)) < columns; p = g_utf8_next_char(p))
+                width += char_width(g_utf8_get_char(p));
+        fwrite(text, 1, (size_t) (p - text), stdout);
+        fputs(g_get_charset(NULL) ? "…" : ">", stdout);
+}
+
+static void print_cell(const Cell *cell, unsigned width, unsigned room) {
+        bool last = width == 0;
+
+        fputs(format_color(cell->color), stdout);
+        if (last)
+                print_cut(cell->text, room);
+        else
+                fputs(cell->text, stdout);
+        if (cell->color != COLOR_NONE)
+                fputs(format_color_off(), stdout);
+        for (unsigned i = last ? 0 : text_width(cell->text); i < width; i++)
+                putchar(' ');
+}
+
+void table_print(const Table *table, const char *const *headings) {
+        unsigned n = table->n_columns, used = 0, terminal = terminal_width();
+        g_autofree unsigned *widths = g_new0(unsigned, n);
+
+        for (unsigned i = 0; i + 1 < n; i++) {
+                widths[i] = headings ? text_width(headings[i]) : 0;
+                for (unsigned row = i; row < table->cells->len; row += n)
+                        widths[i] = MAX(widths[i], text_width(g_array_index(table->cells, Cell, row).text));
+                used += ++widths[i];
+        }
+        for (unsigned i = 0; headings && i < n; i++) {
+                Cell heading = { .text = (char *) headings[i], .color = COLOR_BOLD };
+
+                print_cell(&heading, widths[i], UINT_MAX);
+        }
+        if (headings)
+                putchar('\n');
+        for (unsigned i = 0; i < table->cells->len; i++) {
+                print_cell(&g_array_index(table->cells, Cell, i), widths[i % n], terminal > used + 8 ? terminal - used : UINT_MAX);
+                if (i % n == n - 1)
+                        putchar('\n');
+        }
+}

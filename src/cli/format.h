@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * How things look to a person: times, sizes, tables, colours. Whatever has come from the service is made harmless here
+ * before it meets a terminal: a runtime can put what it likes into its status text or its name.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+/* A copy as one line: control characters, line breaks and what changes the direction of text become spaces or U+FFFD. */
+char *format_harmless(const char *text);
+
+/* "Sun 2026-11-22 08:01:24 UTC", in local time. */
+char *format_timestamp(uint64_t realtime_usec);
+/* "08:01:24.123" */
+char *format_clock(uint64_t realtime_usec);
+/* "1h 2min", "3.250s", "12ms": at most two units. */
+char *format_span(uint64_t usec);
+/* "3min 2s ago" */
+char *format_ago(uint64_t realtime_usec);
+/* "512.0M" */
+char *format_size(uint64_t bytes);
+
+/* Appends text and the spaces that make it `columns` wide, at least one. */
+void format_pad(GString *line, const char *text, unsigned columns);
+
+/* "        Name: value" on stdout; nothing for an empty value. */
+void format_print_fact(const char *name, const char *value);
+
+typedef enum Color {
+        COLOR_NONE,
+        COLOR_BOLD,
+        COLOR_DIM,
+        COLOR_GREEN,
+        COLOR_YELLOW,
+        COLOR_RED,
+        _COLOR_MAX,
+} Color;
+
+/* Escape sequences for stdout; "" unless it is a terminal and NO_COLOR isn't set. */
+const char *format_color(Color color);
+const char *format_color_off(void);
+Color format_state_color(const char *state, const char *result);
+
+/* "●", or "*" where the locale hasn't got it. */
+const char *format_bullet(void);
+
+/* A table of cells; its last column is cut to the width of the terminal. Takes copies, prints to stdout. */
+typedef struct Table Table;
+
+Table *table_new(unsigned n_columns);
+Table *table_free(Table *table);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
+
+void table_add(Table *table, const char *cell);
+void table_add_colored(Table *table, Color color, const char *cell);
+void table_print(const Table *table, const char *const *headings);

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * runtimectl: the service by hand. It is an ordinary client of the D-Bus interface, with no rights and no knowledge of its
+ * own: whatever it can do, a program can do with the same calls. This file finds the verb; each verb is a file.
+ */
+
+#include "cli/cli.h"
+
+#include <locale.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli/format.h"
+
+static const Verb verbs[] = {
+        { "start",     N_("KIND [--OPTION=VALUE...] [-- ARGUMENT...]"), N_("Start a runtime"),                     verb_start     },
+        { "list",      "",                                          N_("List runtimes"),                       verb_list      },
+        { "status",    N_("ID..."),                                   N_("Show a runtime"),                      verb_status    },
+        { "logs",      N_("ID"),                                    N_("Show what a runtime has printed"),     verb_logs      },
+        { "wait",      N_("ID"),                                    N_("Wait until a runtime is ready or has ended"), verb_wait },
+        { "stop",      N_("ID..."),                                   N_("Stop runtimes"),                       verb_stop      },
+        { "kill",      N_("ID..."),                                   N_("Send a signal to runtimes"),           verb_kill      },
+        { "interrupt", N_("ID..."),                                   N_("Interrupt what runtimes compute"),     verb_interrupt },
+        { "forget",    N_("ID..."),                                   N_("Remove ended runtimes and their output"), verb_forget },
+        { "kinds",     N_("[KIND...]"),                               N_("List the kinds of runtime"),           verb_kinds     },
+};
+
+static gboolean on_json(const char *name, const char *value, void *data, GError **error) {
+        static const struct {
+                const char *word;
+                CliJson mode;
+        } modes[] = {
+                { "short",  CLI_JSON_SHORT  },
+                { "pretty", CLI_JSON_PRETTY },
+                { "off",    CLI_JSON_OFF    },
+        };
+        Cli *cli = data;
+
+        if (!value) {
+                cli->json = CLI_JSON_SHORT;
+                return TRUE;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(modes); i++)
+                if (strcmp(modes[i].word, value) == 0) {
+                        cli->json = modes[i].mode;
+                        return TRUE;
+                }
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("%s is 'short', 'pretty' or 'off', not '%s'"), name, value);
+        return FALSE;
+}
+
+static gboolean on_version(const char *name, const char *value, void *data, GError **error) {
+        puts("runtimectl " PROJECT_VERSION);
+        exit(EXIT_OK);
+}
+
+const GOptionEntry *cli_common_entries(void) {
+        static const GOptionEntry entries[] = {
+                { "json", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short, pretty or off"), "MODE" },
+                { "no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL },
+                { "user", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of this user (default)"), NULL },
+                { "version", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, on_version, N_("Show the version"), NULL },
+                { NULL, 0, 0, 0, NULL, NULL, NULL },
+        };
+
+        return entries;
+}
+
+/* GOption writes to where an entry points, and its callbacks get the data of their group: so a group is built around each Cli. */
+static GOptionGroup *new_common_group(Cli *cli, const GOptionEntry *more) {
+        GOptionGroup *group = g_option_group_new("common", "", "", cli, NULL);
+
+        g_option_group_set_translation_domain(group, GETTEXT_PACKAGE);
+        if (more)
+                g_option_group_add_entries(group, more);
+        for (const GOptionEntry *entry = cli_common_entries(); entry->long_name; entry++) {
+                GOptionEntry one[] = { *entry, { NULL, 0, 0, 0, NULL, NULL, NULL } };
+
+                if (strcmp(entry->long_name, "no-legend") == 0)
+                        one[0].arg_data = &cli->no_legend;
+                else if (strcmp(entry->long_name, "user") == 0)
+                        one[0].arg_data = &cli->user;
+                g_option_group_add_entries(group, one);
+        }
+        return group;
+}
+
+const char *cli_exit_codes_help(void) {
+        return _("Exit codes, once the runtime has ended:\n"
+                 "  0      it ended with success\n"
+                 "  N      it exited with status N\n"
+                 "  128+S  it was ended by signal number S\n"
+                 "  70     its program could not be started\n"
+                 "  71     a setup step failed\n"
+                 "  72     its handshake failed, or was not done in time\n"
+                 "  73     its time was up (RuntimeMaxUSec)\n"
+                 "  74     it ran out of memory\n"
+                 "  75     it was stopped\n"
+                 "  76     it was lost: how it ended is not known\n"
+                 "  77     it ended in another way\n"
+                 "Otherwise: 1 error of the service, 2 wrong usage, 3 no such runtime or kind.");
+}
+
+static void vprint_error(const char *format, va_list arguments) _printf_(1, 0);
+static void vprint_error(const char *format, va_list arguments) {
+        g_autofree char *message = g_strdup_vprintf(format, arguments);
+        g_autofree char *text = format_harmless(message);
+
+        fflush(stdout);
+        fprintf(stderr, "runtimectl: %s\n", text);
+}
+
+void cli_error(const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        vprint_error(format, arguments);
+        va_end(arguments);
+}
+
+int cli_usage_error(const Verb *verb, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        vprint_error(format, arguments);
+        va_end(arguments);
+        if (verb)
+                fprintf(stderr, _("Try 'runtimectl %s --help'.\n"), verb->name);
+        else
+                fputs(_("Try 'runtimectl --help'.\n"), stderr);
+        return EXIT_USAGE;
+}
+
+bool cli_parse(Cli *cli, const Verb *verb, const GOptionEntry *entries, const char *description, int min, int max, int *argc, char ***argv) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GOptionContext) context = NULL;
+        g_autofree char *program = g_strdup_printf("runtimectl %s", verb->name);
+
+        /* The name shown in "Usage:" is that of argv[0]'s program. */
+        g_set_prgname(program);
+        context = g_option_context_new(*verb->parameters ? _(verb->parameters) : NULL);
+        g_option_context_set_summary(context, _(verb->summary));
+        g_option_context_set_main_group(context, new_common_group(cli, entries));
+        g_option_context_set_description(context, description ?: _("Exit codes: 0 done, 1 error of the service, 2 wrong usage, 3 no such runtime or kind."));
+        if (!g_option_context_parse(context, argc, argv, &error)) {
+                cli_usage_error(verb, "%s.", error->message);
+                return false;
+        }
+        if (*argc > 1 && strcmp((*argv)[1], "--") == 0) {
+                (*argv)++;
+                (*argc)--;
+        }
+        if (*argc - 1 < min) {
+                cli_usage_error(verb, _("'%s' needs %s."), verb->name, _(verb->parameters));
+                return false;
+        }
+        if (max >= 0 && *argc - 1 > max) {
+                cli_usage_error(verb, _("Too many arguments: '%s'."), (*argv)[max + 1]);
+                return false;
+        }
+        return true;
+}
+
+static char *make_verbs_help(void) {
+        GString *text = g_string_new(_("Starts, shows and stops the runtimes of the Runtime Manager.\n\nVerbs:"));
+
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++) {
+                g_autofree char *left = g_strdup_printf("%s %s", verbs[i].name, *verbs[i].parameters ? _(verbs[i].parameters) : "");
+
+                g_string_append(text, "\n  ");
+                format_pad(text, left, 46);
+                g_string_append(text, _(verbs[i].summary));
+        }
+        return g_string_free(text, FALSE);
+}
+
+static const Verb *find_verb(const char *name) {
+        for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
+                if (strcmp(verbs[i].name, name) == 0)
+                        return &verbs[i];
+        return NULL;
+}
+
+int main(int argc, char **argv) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GOptionContext) context = NULL;
+        g_autofree char *help = NULL;
+        Cli cli = {};
+        const Verb *verb;
+
+        setlocale(LC_ALL, "");
+        bindtextdomain(GETTEXT_PACKAGE, LOCALEDIR);
+        bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
+        textdomain(GETTEXT_PACKAGE);
+
+        help = make_verbs_help();
+        context = g_option_context_new(_("VERB"));
+        g_option_context_set_summary(context, help);
+        g_option_context_set_description(context, _("An ID may be shortened to as many characters as make it unique.\n'runtimectl VERB --help' tells more."));
+        g_option_context_set_strict_posix(context, TRUE);
+        g_option_context_set_main_group(context, new_common_group(&cli, NULL));
+        g_set_prgname("runtimectl");
+        if (!g_option_context_parse(context, &argc, &argv, &error))
+                return cli_usage_error(NULL, "%s.", error->message);
+
+        if (argc < 2)
+                return cli_usage_error(NULL, _("Which verb?"));
+        verb = find_verb(argv[1]);
+        if (!verb)
+                return cli_usage_error(NULL, _("There is no verb '%s'."), argv[1]);
+        return verb->run(&cli, verb, argc - 1, argv + 1);
+}

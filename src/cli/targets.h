@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The same thing done to each runtime that is named: all of them are looked for first, and nothing is done if one isn't found.
+ * After that each is done, whatever became of those before; the first failure is the exit code. */
+
+#include "cli/cli.h"
+#include "cli/client.h"
+
+typedef int (*TargetAction)(sd_bus *bus, const Target *target, void *userdata);
+
+/* `words`: the ids, to NULL. Calls `action`, and when that has been done to all, `after` (may be NULL) for those that went well. */
+int targets_do(char **words, TargetAction action, TargetAction after, void *userdata);

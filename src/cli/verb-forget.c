@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* runtimectl forget: removes what is kept of ended runtimes. */
+
+#include "cli/cli.h"
+
+#include "cli/client.h"
+#include "cli/targets.h"
+#include "util/names.h"
+
+static int forget_one(sd_bus *bus, const Target *target, void *userdata) {
+        _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r = client_call(bus, target->path, RM_RUNTIME_INTERFACE, "Forget", CLIENT_TIMEOUT_DEFAULT, &error, NULL, NULL);
+
+        return r < 0 ? client_fail(&error, r) : EXIT_OK;
+}
+
+int verb_forget(Cli *cli, const Verb *verb, int argc, char **argv) {
+        if (!cli_parse(cli, verb, NULL, NULL, 1, -1, &argc, &argv))
+                return EXIT_USAGE;
+        return targets_do(argv + 1, forget_one, NULL, NULL);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* runtimectl logs: the output that the service still has of a runtime, as it was printed, and with -f what comes. */
+
+#include "cli/cli.h"
+
+#include "cli/client.h"
+#include "cli/follow.h"
+#include "cli/records.h"
+
+/* "stdout,setup" as bits; 0 for what is no list of streams. */
+static unsigned parse_streams(const char *text) {
+        g_auto(GStrv) names = g_strsplit(text, ",", -1);
+        unsigned streams = 0;
+
+        for (char **name = names; *name; name++) {
+                int stream = record_stream_from_string(*name);
+
+                if (stream < 0)
+                        return 0;
+                streams |= 1U << stream;
+        }
+        return streams;
+}
+
+static int show(const char *word, int n_lines, FollowOptions *options) {
+        _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_bus_ sd_bus *bus = NULL;
+        _cleanup_target_ Target target = {};
+        int r;
+
+        r = client_open(&bus);
+        if (r == EXIT_OK)
+                r = client_find(bus, word, &target);
+        if (r != EXIT_OK)
+                return r;
+        if (n_lines >= 0) {
+                r = records_find_tail(bus, target.path, (uint64_t) n_lines, &error, &options->after);
+                if (r < 0)
+                        return client_fail(&error, r);
+        }
+        return follow_run(bus, &target, options, NULL);
+}
+
+int verb_logs(Cli *cli, const Verb *verb, int argc, char **argv) {
+        gboolean follow = FALSE;
+        int n_lines = -1;
+        g_autofree char *streams = NULL;
+        FollowOptions options = { .streams = UINT_MAX };
+        const GOptionEntry entries[] = {
+                { "follow", 'f', 0, G_OPTION_ARG_NONE, &follow, N_("Go on until it has ended"), NULL },
+                { "lines", 'n', 0, G_OPTION_ARG_INT, &n_lines, N_("Begin with the last N lines"), "N" },
+                { "stream", 0, 0, G_OPTION_ARG_FILENAME, &streams, N_("Only these: setup, stdout, stderr (with commas between)"), "STREAM" },
+                { NULL, 0, 0, 0, NULL, NULL, NULL },
+        };
+
+        if (!cli_parse(cli, verb, entries, NULL, 1, 1, &argc, &argv))
+                return EXIT_USAGE;
+        if (n_lines < -1)
+                return cli_usage_error(verb, _("-n needs a number of lines."));
+        if (streams) {
+                options.streams = parse_streams(streams);
+                if (options.streams == 0)
+                        return cli_usage_error(verb, _("--stream=%s: the streams are setup, stdout and stderr."), streams);
+        }
+        options.json = cli->json;
+        options.until_end = follow;
+        return show(argv[1], n_lines, &options);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Reads of the unified cgroup hierarchy. Small files of a kernel file system: reading them doesn't wait. */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Where cgroup v2 is mounted: /sys/fs/cgroup, or its unified folder. NULL if it isn't. */
+const char *cgroup_mount(void);
+
+/* The cgroup of a process, as "/a/b"; -ESRCH. */
+int cgroup_of_pid(pid_t pid, char **ret);
+
+/* A number from a file of a cgroup ("max" is UINT64_MAX), or the number behind key in a file of "key value" lines; -ENOENT, -ENODATA. */
+int cgroup_read(const char *cgroup, const char *child, const char *file, const char *key, uint64_t *ret);
+/* Sum of field ("rbytes") over all devices in io.stat. */
+int cgroup_read_io(const char *cgroup, const char *child, const char *field, uint64_t *ret);

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A keeper runs as the user whose runtime it keeps, so its words are checked like a stranger's: known types, exact sizes, sane
+ * values, parts of a control message in order. The first mistake ends the link, and the runtime with it.
+ *
+ * Sending doesn't wait: what the socket doesn't take is queued, up to QUEUE_MAX bytes, and sent when it does. Chunked messages keep
+ * their order because everything goes through the queue once something is in it. */
+
+#include "core/keeper-link.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "util/macro.h"
+
+/* Room for two of the longest protocol messages. */
+#define QUEUE_MAX (2U * LIMIT_PROTOCOL_LINE + 64U * 1024U)
+#define REQUESTS_MAX 1024U
+/* A message is at most this many a wake-up, so that no keeper holds up the loop. */
+#define MESSAGES_A_WAKEUP 32
+
+typedef struct Request {
+        KeeperReplyFunc reply;
+        void *userdata;
+} Request;
+
+struct KeeperLink {
+        int socket_fd;
+        sd_event_source *source;
+        const KeeperHandler *handler;
+        void *userdata;
+        bool greeted;
+        bool *freed; /* set by free while a handler runs */
+
+        GQueue queue; /* GBytes, each one message */
+        size_t queued;
+
+        GHashTable *requests; /* cookie → Request */
+        uint32_t last_cookie;
+
+        GString *control; /* parts of an unfinished control message */
+        uint64_t control_number;
+        uint64_t acknowledged;
+};
+
+static void keeper_link_lose(KeeperLink *link, int error) {
+        link->source = sd_event_source_disable_unref(link->source);
+        link->handler->on_lost(link->userdata, error);
+}
+
+static int keeper_link_update_events(KeeperLink *link) {
+        return sd_event_source_set_io_events(link->source, EPOLLIN | (g_queue_is_empty(&link->queue) ? 0 : EPOLLOUT));
+}
+
+static int keeper_link_flush(KeeperLink *link) {
+        GBytes *message;
+
+        while ((message = g_queue_peek_head(&link->queue))) {
+                gsize size;
+                const void *bytes = g_bytes_get_data(message, &size);
+                int r;
+
+                r = link_send_message(link->socket_fd, bytes, size, NULL, 0, -1);
+                if (r == -EAGAIN)
+                        break;
+                if (r < 0)
+                        return r;
+                link->queued -= size;
+                g_bytes_unref(g_queue_pop_head(&link->queue));
+        }
+        return keeper_link_update_events(link);
+}
+
+static int keeper_link_post(KeeperLink *link, const void *head, size_t head_size, const void *body, size_t body_size) {
+        GByteArray *whole;
+        int r;
+
+        if (!link->source)
+                return -ENOTCONN;
+        if (g_queue_is_empty(&link->queue)) {
+                r = link_send_message(link->socket_fd, head, head_size, body, body_size, -1);
+                if (r != -EAGAIN)
+                        return r;
+        }
+        if (link->queued + head_size + body_size > QUEUE_MAX)
+                return -ENOBUFS;
+
+        whole = g_byte_array_sized_new(head_size + body_size);
+        g_byte_array_append(whole, head, head_size);
+        if (body_size > 0)
+                g_byte_array_append(whole, body, body_size);
+        g_queue_push_tail(&link->queue, g_byte_array_free_to_bytes(whole));
+        link->queued += head_size + body_size;
+        return keeper_link_update_events(link);
+}
+
+static int handle_hello(KeeperLink *link, const void *message, int fd) {
+        const struct link_hello *hello = message;
+
+        if (link->greeted)
+                return -EBADMSG;
+        if (hello->version != LINK_VERSION)
+                return -EPROTONOSUPPORT;
+        link->greeted = true;
+        if (link->handler->on_hello)
+                link->handler->on_hello(link->userdata, hello, fd);
+        return 0;
+}
+
+static int handle_executed(KeeperLink *link, const void *message, int fd) {
+        const struct link_executed *executed = message;
+
+        if (executed->pid <= 1 || executed->pid > INT32_MAX)
+                return -EBADMSG;
+        link->handler->on_executed(link->userdata, executed);
+        return 0;
+}
+
+static int handle_failed(KeeperLink *link, const void *message, int fd) {
+        const struct link_failed *failed = message;
+
+        if (failed->stage >= _LINK_STAGE_MAX || failed->error < 0)
+                return -EBADMSG;
+        link->handler->on_failed(link->userdata, failed);
+        return 0;
+}
+
+static int handle_exited(KeeperLink *link, const void *message, int fd) {
+        const struct link_exited *exited = message;
+
+        if (exited->code != CLD_EXITED && exited->code != CLD_KILLED && exited->code != CLD_DUMPED)
+                return -EBADMSG;
+        if (exited->status < 0 || exited->status > 255)
+                return -EBADMSG;
+        link->handler->on_exited(link->userdata, exited);
+        return 0;
+}
+
+static int handle_output(KeeperLink *link, const void *message, int fd) {
+        link->handler->on_output(link->userdata, ((const struct link_output *) message)->last);
+        return 0;
+}
+
+static int handle_done(KeeperLink *link, const void *message, int fd) {
+        link->handler->on_done(link->userdata, message);
+        return 0;
+}
+
+static int handle_reply(KeeperLink *link, const void *message, int fd) {
+        const struct link_reply *reply = message;
+        g_autofree Request *request = NULL;
+
+        if (!g_hash_table_steal_extended(link->requests, GUINT_TO_POINTER(reply->cookie), NULL, (gpointer *) &request) || reply->error < 0)
+                return -EBADMSG;
+        if (request->reply)
+                request->reply(request->userdata, reply->error, fd);
+        return 0;
+}
+
+static int keeper_link_acknowledge(KeeperLink *link, uint64_t number) {
+        struct link_acknowledge acknowledge = {.type = LINK_ACKNOWLEDGE, .number = number};
+
+        link->acknowledged = number;
+        return keeper_link_post(link, &acknowledge, sizeof(acknowledge), NULL, 0);
+}
+
+static int handle_control(KeeperLink *link, const struct link_control *control, const char *bytes, size_t size, bool *freed) {
+        uint64_t number = control->number;
+
+        if (control->kind == 0 || control->kind >= _LINK_CONTROL_MAX || control->total > LIMIT_PROTOCOL_LINE || size > control->total ||
+            control->offset > control->total - size)
+                return -EBADMSG;
+        if (number <= link->acknowledged)
+                return keeper_link_acknowledge(link, link->acknowledged);
+        if (number != link->acknowledged + 1)
+                return -EBADMSG;
+        if (control->offset == 0) {
+                g_string_truncate(link->control, 0);
+                link->control_number = number;
+        }
+        if (link->control_number != number || control->offset != link->control->len)
+                return -EBADMSG;
+        g_string_append_len(link->control, bytes, size);
+        if (link->control->len < control->total)
+                return size > 0 ? 0 : -EBADMSG;
+
+        link->handler->on_control(link->userdata, control->kind, control->line, link->control->str, link->control->len);
+        if (*freed)
+                return 0;
+        if (link->control->allocated_len > 2 * LINK_CHUNK_MAX) {
+                g_string_free(link->control, TRUE);
+                link->control = g_string_new(NULL);
+        }
+        return link->source ? keeper_link_acknowledge(link, number) : 0;
+}
+
+static int keeper_link_dispatch(KeeperLink *link, const void *message, size_t size, int fd, bool *freed) {
+        static const struct {
+                size_t size;
+                int (*handle)(KeeperLink *link, const void *message, int fd);
+        } table[] = {
+                [LINK_HELLO] = {sizeof(struct link_hello), handle_hello},
+                [LINK_EXECUTED] = {sizeof(struct link_executed), handle_executed},
+                [LINK_FAILED] = {sizeof(struct link_failed), handle_failed},
+                [LINK_EXITED] = {sizeof(struct link_exited), handle_exited},
+                [LINK_OUTPUT] = {sizeof(struct link_output), handle_output},
+                [LINK_DONE] = {sizeof(struct link_done), handle_done},
+                [LINK_REPLY] = {sizeof(struct link_reply), handle_reply},
+        };
+        uint32_t type = *(const uint32_t *) message;
+
+        if (!link->greeted && type != LINK_HELLO)
+                return -EBADMSG;
+        if (type == LINK_CONTROL) {
+                if (size < sizeof(struct link_control))
+                        return -EBADMSG;
+                return handle_control(link, message, (const char *) message + sizeof(struct link_control), size - sizeof(struct link_control), freed);
+        }
+        if (type >= ELEMENTSOF(table) || !table[type].handle || size != table[type].size)
+                return -EBADMSG;
+        return table[type].handle(link, message, fd);
+}
+
+static int on_link_io(sd_event_source *source, int socket_fd, uint32_t revents, void *userdata) {
+        KeeperLink *link = userdata;
+        uint64_t buffer[LINK_MESSAGE_MAX / sizeof(uint64_t)];
+        bool freed = false;
+        int r;
+
+        if (revents & EPOLLOUT) {
+                r = keeper_link_flush(link);
+                if (r < 0 && r != -EPIPE && r != -ECONNRESET) {
+                        keeper_link_lose(link, r);
+                        return 0;
+                }
+        }
+
+        link->freed = &freed;
+        for (unsigned i = 0; i < MESSAGES_A_WAKEUP; i++) {
+                _cleanup_close_ int fd = -EBADF;
+                ssize_t size;
+
+                size = link_receive_message(link->socket_fd, buffer, &fd);
+                if (size == -EAGAIN)
+                        break;
+                r = size <= 0 ? (size == -ECONNRESET ? 0 : (int) size) : keeper_link_dispatch(link, buffer, size, fd, &freed);
+                if (freed)
+                        return 0;
+                /* A handler may find out for itself, by sending, that nobody is there: the end of file is still to be read. */
+                if (size <= 0 || (r < 0 && r != -EPIPE && r != -ECONNRESET && r != -ENOTCONN)) {
+                        link->freed = NULL;
+                        keeper_link_lose(link, r);
+                        return 0;
+                }
+        }
+        link->freed = NULL;
+        return 0;
+}
+
+int keeper_link_new(sd_event *event, int socket_fd, const KeeperHandler *handler, void *userdata, KeeperLink **ret) {
+        KeeperLink *link;
+        int r;
+
+        link = g_new0(KeeperLink, 1);
+        link->socket_fd = socket_fd;
+        link->handler = handler;
+        link->userdata = userdata;
+        link->requests = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        link->control = g_string_new(NULL);
+        g_queue_init(&link->queue);
+
+        r = sd_event_add_io(event, &link->source, socket_fd, EPOLLIN, on_link_io, link);
+        if (r < 0) {
+                link->socket_fd = -EBADF;
+                keeper_link_free(link);
+                return r;
+        }
+        (void) sd_event_source_set_description(link->source, "keeper-link");
+        *ret = link;
+        return 0;
+}
+
+static gboolean answer_with_reset(gpointer cookie, gpointer value, gpointer userdata) {
+        Request *request = value;
+
+        if (request->reply)
+                request->reply(request->userdata, ECONNRESET, -EBADF);
+        return TRUE;
+}
+
+KeeperLink *keeper_link_free(KeeperLink *link) {
+        if (!link)
+                return NULL;
+        if (link->freed)
+                *link->freed = true;
+        link->source = sd_event_source_disable_unref(link->source);
+        g_hash_table_foreach_remove(link->requests, answer_with_reset, NULL);
+        g_hash_table_unref(link->requests);
+        g_queue_clear_full(&link->queue, (GDestroyNotify) g_bytes_unref);
+        g_string_free(link->control, TRUE);
+        fd_close(link->socket_fd);
+        g_free(link);
+        return NULL;
+}
+
+int keeper_link_run(KeeperLink *link, uint32_t command) {
+        struct link_run run = {.type = LINK_RUN, .command = command};
+
+        return keeper_link_post(link, &run, sizeof(run), NULL, 0);
+}
+
+int keeper_link_collect(KeeperLink *link) {
+        uint32_t type = LINK_COLLECT;
+
+        return keeper_link_post(link, &type, sizeof(type), NULL, 0);
+}
+
+int keeper_link_watch(KeeperLink *link, uint64_t after) {
+        struct link_watch watch = {.type = LINK_WATCH, .after = after};
+
+        return keeper_link_post(link, &watch, sizeof(watch), NULL, 0);
+}
+
+/* A request has room for its cookie before anything is sent, and is forgotten when the sending fails. */
+static int keeper_link_begin(KeeperLink *link, KeeperReplyFunc reply, void *userdata, uint32_t *ret_cookie) {
+        Request *request;
+
+        if (!link->source)
+                return -ENOTCONN;
+        if (g_hash_table_size(link->requests) >= REQUESTS_MAX)
+                return -ENOBUFS;
+        do
+                link->last_cookie++;
+        while (link->last_cookie == 0 || g_hash_table_contains(link->requests, GUINT_TO_POINTER(link->last_cookie)));
+
+        request = g_new(Request, 1);
+        *request = (Request){reply, userdata};
+        g_hash_table_insert(link->requests, GUINT_TO_POINTER(link->last_cookie), request);
+        *ret_cookie = link->last_cookie;
+        return 0;
+}
+
+static int keeper_link_end(KeeperLink *link, uint32_t cookie, int r) {
+        if (r < 0)
+                g_hash_table_remove(link->requests, GUINT_TO_POINTER(cookie));
+        return r < 0 ? r : 0;
+}
+
+int keeper_link_signal(KeeperLink *link, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata) {
+        struct link_signal message = {.type = LINK_SIGNAL, .who = who, .signo = signo};
+        int r;
+
+        r = keeper_link_begin(link, reply, userdata, &message.cookie);
+        if (r < 0)
+                return r;
+        return keeper_link_end(link, message.cookie, keeper_link_post(link, &message, sizeof(message), NULL, 0));
+}
+
+int keeper_link_send(KeeperLink *link, const char *message, KeeperReplyFunc reply, void *userdata) {
+        struct link_send part = {.type = LINK_SEND};
+        size_t total = strlen(message);
+        int r;
+
+        if (total == 0 || total > LIMIT_PROTOCOL_LINE)
+                return -EMSGSIZE;
+        /* All parts or none. */
+        if (link->queued + total + (total / LINK_CHUNK_MAX + 1) * sizeof(part) > QUEUE_MAX)
+                return -ENOBUFS;
+        r = keeper_link_begin(link, reply, userdata, &part.cookie);
+        if (r < 0)
+                return r;
+        part.total = total;
+        for (size_t offset = 0; r >= 0 && offset < total; offset += LINK_CHUNK_MAX) {
+                part.offset = offset;
+                r = keeper_link_post(link, &part, sizeof(part), message + offset, MIN_OF(total - offset, LINK_CHUNK_MAX));
+        }
+        return keeper_link_end(link, part.cookie, r);
+}
+
+int keeper_link_input_write(KeeperLink *link, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata) {
+        struct link_request request = {.type = LINK_INPUT_WRITE};
+        int r;
+
+        if (size > LIMIT_INPUT)
+                return -EMSGSIZE;
+        r = keeper_link_begin(link, reply, userdata, &request.cookie);
+        if (r < 0)
+                return r;
+        return keeper_link_end(link, request.cookie, keeper_link_post(link, &request, sizeof(request), bytes, size));
+}
+
+static int keeper_link_request(KeeperLink *link, enum link_type type, KeeperReplyFunc reply, void *userdata) {
+        struct link_request request = {.type = type};
+        int r;
+
+        r = keeper_link_begin(link, reply, userdata, &request.cookie);
+        if (r < 0)
+                return r;
+        return keeper_link_end(link, request.cookie, keeper_link_post(link, &request, sizeof(request), NULL, 0));
+}
+
+int keeper_link_input_open(KeeperLink *link, KeeperReplyFunc reply, void *userdata) {
+        return keeper_link_request(link, LINK_INPUT_OPEN, reply, userdata);
+}
+
+int keeper_link_input_close(KeeperLink *link, KeeperReplyFunc reply, void *userdata) {
+        return keeper_link_request(link, LINK_INPUT_CLOSE, reply, userdata);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Finds programs: those of kinds and those of a client's own Command alike, so that both have the same rules.
+ */
+
+#include "core/kind.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int check_executable(const char *path) {
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return errno == EACCES ? -EACCES : -ENOENT;
+        if (!S_ISREG(st.st_mode))
+                return -ENOENT;
+        return access(path, X_OK) < 0 ? -EACCES : 0;
+}
+
+int kind_find_executable(const char *name, const char *path, char **ret) {
+        g_auto(GStrv) directories = NULL;
+        int result = -ENOENT;
+
+        if (g_path_is_absolute(name)) {
+                result = check_executable(name);
+                if (result >= 0)
+                        *ret = g_strdup(name);
+                return result;
+        }
+        if (name[0] == '\0' || strchr(name, '/'))
+                return -ENOENT;
+
+        directories = g_strsplit(path ?: "/usr/local/bin:/usr/bin:/bin", ":", -1);
+        for (char **directory = directories; *directory; directory++) {
+                g_autofree char *candidate = NULL;
+                int r;
+
+                if (!g_path_is_absolute(*directory))
+                        continue;
+                candidate = g_build_filename(*directory, name, NULL);
+                r = check_executable(candidate);
+                if (r >= 0) {
+                        *ret = g_steal_pointer(&candidate);
+                        return 0;
+                }
+                if (r == -EACCES)
+                        result = r;
+        }
+        return result;
+}

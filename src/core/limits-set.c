@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The table of resource limits: one row serves the start options, SetLimits, the Limits property and the scope's properties.
+ * The lower bounds are what the smallest program needs to be started at all; weights have systemd's own range. */
+
+#include "core/limits-set.h"
+
+#include <string.h>
+
+const LimitKeyInfo limit_key_table[_LIMIT_KEY_MAX] = {
+        [LIMIT_MEMORY_MAX] = {"MemoryMax", UINT64_C(1) << 20, UINT64_C(1) << 60},
+        [LIMIT_MEMORY_HIGH] = {"MemoryHigh", UINT64_C(1) << 20, UINT64_C(1) << 60},
+        [LIMIT_CPU_QUOTA] = {"CPUQuotaPerSecUSec", 10000, UINT64_C(1000000) * 8192},
+        [LIMIT_CPU_WEIGHT] = {"CPUWeight", 1, 10000},
+        [LIMIT_TASKS_MAX] = {"TasksMax", 2, UINT64_C(1) << 22},
+        [LIMIT_IO_WEIGHT] = {"IOWeight", 1, 10000},
+};
+
+LimitSet limit_set_none(void) {
+        LimitSet set;
+
+        memset(&set, 0xff, sizeof(set));
+        return set;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The resource limits of one runtime, as systemd's unit properties know them. UINT64_MAX is "not set" for all of them: for a
+ * limit, that and "infinity" are the same thing. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum LimitKey {
+        LIMIT_MEMORY_MAX,
+        LIMIT_MEMORY_HIGH,
+        LIMIT_CPU_QUOTA,
+        LIMIT_CPU_WEIGHT,
+        LIMIT_TASKS_MAX,
+        LIMIT_IO_WEIGHT,
+        _LIMIT_KEY_MAX,
+} LimitKey;
+
+typedef struct LimitSet {
+        uint64_t value[_LIMIT_KEY_MAX];
+} LimitSet;
+
+typedef struct LimitKeyInfo {
+        const char *name; /* of the start option, and of the unit property */
+        uint64_t min, max; /* other values than UINT64_MAX must lie between these */
+} LimitKeyInfo;
+
+extern const LimitKeyInfo limit_key_table[_LIMIT_KEY_MAX];
+
+LimitSet limit_set_none(void);

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The manager owns every runtime from its start until it is forgotten. A runtime whose start failed is forgotten at once: the caller has been told
+ * all there is. Others stay readable for their time, the oldest giving way when there are too many. */
+
+#include "core/manager.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <systemd/sd-journal.h>
+#include <time.h>
+
+#include "core/cgroup.h"
+#include "core/plan.h"
+#include "util/limits.h"
+#include "util/macro.h"
+#include "util/names.h"
+
+typedef struct Entry {
+        Manager *manager;
+        Runtime *runtime;
+        GList in_all;    /* of all, in the order of the start */
+        GList in_ended;  /* of ended, in the order of the end */
+        sd_event_source *retain_timer;
+        bool ended;
+} Entry;
+
+struct Manager {
+        RuntimeContext context;
+        const ManagerHandler *handler;
+        RuntimeHandler runtime_handler;
+        void *userdata;
+        KindSet *kinds;
+        char *runtime_directory;
+        GHashTable *by_id; /* id → Entry */
+        GHashTable *entries; /* Runtime → Entry */
+        GQueue all, ended;
+        unsigned n_runtimes; /* that have not ended */
+        bool stopping;
+};
+
+static void manager_remove(Manager *manager, Entry *entry) {
+        const char *id = runtime_get_id(entry->runtime);
+
+        g_hash_table_remove(manager->by_id, id);
+        g_hash_table_remove(manager->entries, entry->runtime);
+        g_queue_unlink(&manager->all, &entry->in_all);
+        if (entry->ended)
+                g_queue_unlink(&manager->ended, &entry->in_ended);
+        else
+                manager->n_runtimes--;
+        manager->handler->on_removed(manager->userdata, entry->runtime);
+        record_store_remove(manager->context.records, id);
+        sd_event_source_disable_unref(entry->retain_timer);
+        runtime_free(entry->runtime);
+        g_free(entry);
+}
+
+static int on_retain_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Entry *entry = userdata;
+
+        manager_remove(entry->manager, entry);
+        return 0;
+}
+
+static void manager_retain(Manager *manager, Entry *entry) {
+        uint64_t usec = runtime_get_options(entry->runtime)->retain_usec;
+
+        entry->ended = true;
+        entry->in_ended.data = entry;
+        g_queue_push_tail_link(&manager->ended, &entry->in_ended);
+        manager->n_runtimes--;
+        (void) sd_event_add_time_relative(manager->context.event, &entry->retain_timer, CLOCK_MONOTONIC, usec, USEC_PER_SEC, on_retain_timer, entry);
+        if (manager->ended.length > LIMIT_ENDED)
+                manager_remove(manager, g_queue_peek_head(&manager->ended));
+}
+
+static void on_over(void *userdata, Runtime *runtime) {
+        Entry *entry = runtime_get_link(runtime);
+        Manager *manager = entry->manager;
+
+        if (runtime_is_started(runtime))
+                manager_retain(manager, entry);
+        else
+                manager_remove(manager, entry);
+        if (manager->stopping && manager->n_runtimes == 0)
+                manager->handler->on_idle(manager->userdata);
+}
+
+int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void *userdata, Manager **ret) {
+        Manager *manager;
+        int r;
+
+        manager = g_new0(Manager, 1);
+        manager->handler = handler;
+        manager->userdata = userdata;
+        manager->runtime_handler = handler->runtime;
+        manager->runtime_handler.on_over = on_over;
+        manager->runtime_directory = g_strdup(config->runtime_directory);
+        manager->by_id = g_hash_table_new(g_str_hash, g_str_equal);
+        manager->entries = g_hash_table_new(NULL, NULL);
+        manager->context = (RuntimeContext){
+                .event = config->event,
+                .scopes = config->scopes,
+                .keeper_path = config->keeper_path,
+                .slice = config->slice,
+                .fd_limit = config->fd_limit,
+        };
+        g_queue_init(&manager->all);
+        g_queue_init(&manager->ended);
+
+        r = record_store_open(config->runtime_directory, &manager->context.records);
+        if (r >= 0)
+                r = kind_set_load(config->kind_directories, config->reserved_options, &manager->kinds);
+        if (r < 0) {
+                manager_free(manager);
+                return r;
+        }
+        *ret = manager;
+        return 0;
+}
+
+Manager *manager_free(Manager *manager) {
+        Entry *entry;
+
+        if (!manager)
+                return NULL;
+        while ((entry = g_queue_peek_head(&manager->all)))
+                manager_remove(manager, entry);
+        g_hash_table_unref(manager->by_id);
+        g_hash_table_unref(manager->entries);
+        kind_set_free(manager->kinds);
+        record_store_free(manager->context.records);
+        g_free(manager->runtime_directory);
+        g_free(manager);
+        return NULL;
+}
+
+static int manager_choose_id(Manager *manager, char **ret) {
+        static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+        uint64_t bits = 0;
+        char id[9] = {0};
+
+        do {
+                /* 5 bytes: 8 characters of 5 bits. */
+                if (getrandom(&bits, 5, 0) != 5)
+                        return -errno;
+                for (size_t i = 0; i < 8; i++)
+                        id[i] = alphabet[(bits >> (5 * i)) & 31];
+        } while (g_hash_table_contains(manager->by_id, id));
+        *ret = g_strdup(id);
+        return 0;
+}
+
+/* A repeated start returns the runtime that the first one made. */
+static int manager_check_existing(Entry *entry, const Kind *kind, const StartOptions *options, Runtime **ret, sd_bus_error *reterr) {
+        const StartOptions *theirs = runtime_get_options(entry->runtime);
+
+        if (strcmp(runtime_get_kind(entry->runtime)->name, kind->name) != 0 || strcmp(theirs->fingerprint, options->fingerprint) != 0 ||
+            theirs->uid != options->uid)
+                return sd_bus_error_setf(reterr, RM_ERROR_RUNTIME_EXISTS,
+                                         "There is a runtime \"%s\" already, started with other options; choose another Id, or Forget it once it has ended.",
+                                         options->id);
+        *ret = entry->runtime;
+        return 0;
+}
+
+int manager_find_kind(Manager *manager, const char *kind_name, const Kind **ret, sd_bus_error *reterr) {
+        const Kind *kind;
+
+        if (manager->stopping)
+                return sd_bus_error_set(reterr, RM_ERROR_START_FAILED, "The service is ending; start it again to start runtimes.");
+        kind = kind_set_get(manager->kinds, kind_name);
+        if (!kind)
+                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "There is no kind of runtime called \"%.64s\"; ListKinds tells which there are.",
+                                         kind_name);
+        if (kind->problem)
+                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "The kind \"%s\" can't be used until its file is mended: %s", kind_name,
+                                         kind->problem);
+        *ret = kind;
+        return 0;
+}
+
+static int manager_add(Manager *manager, const Kind *kind, StartOptions *options, Plan *plan, const char *directory, Runtime **ret,
+                       sd_bus_error *reterr) {
+        RuntimeParameters parameters = {
+                .id = options->id,
+                .kind = kind,
+                .options = options,
+                .plan = g_steal_pointer(&plan->kind_plan),
+                .argv = plan->argv,
+                .environment = plan->environment,
+                .executable = plan->executable,
+                .step_executables = plan->step_executables,
+                .directory = plan->directory,
+                .init_ref = plan->init_ref,
+                .runtime_directory = directory,
+                .limits = plan->limits,
+        };
+        Runtime *runtime;
+        Entry *entry;
+        int r;
+
+        r = runtime_new(&manager->context, &parameters, &manager->runtime_handler, manager->userdata, &runtime);
+        if (r == -E2BIG)
+                return sd_bus_error_set(reterr, RM_ERROR_LIMIT_EXCEEDED, "Command, arguments and environment are too large together.");
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime could not be set up: %s.", g_strerror(-r));
+        r = runtime_start(runtime, reterr);
+        if (r < 0) {
+                runtime_free(runtime);
+                return r;
+        }
+
+        entry = g_new0(Entry, 1);
+        *entry = (Entry){.manager = manager, .runtime = runtime, .in_all.data = entry};
+        runtime_set_link(runtime, entry);
+        g_hash_table_insert(manager->by_id, (gpointer) runtime_get_id(runtime), entry);
+        g_hash_table_insert(manager->entries, runtime, entry);
+        g_queue_push_tail_link(&manager->all, &entry->in_all);
+        manager->n_runtimes++;
+        manager->handler->on_added(manager->userdata, runtime);
+        *ret = runtime;
+        return 0;
+}
+
+int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr) {
+        g_autoptr(StartOptions) owned = options;
+        g_autofree char *directory = NULL;
+        g_autoptr(Plan) plan = NULL;
+        const Kind *kind;
+        Entry *entry;
+        int r;
+
+        r = manager_find_kind(manager, kind_name, &kind, reterr);
+        if (r < 0)
+                return r;
+        entry = options->id ? g_hash_table_lookup(manager->by_id, options->id) : NULL;
+        if (entry)
+                return manager_check_existing(entry, kind, options, ret, reterr);
+        if (manager->n_runtimes >= LIMIT_RUNTIMES)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.",
+                                         LIMIT_RUNTIMES);
+        if (!options->id) {
+                r = manager_choose_id(manager, &options->id);
+                if (r < 0)
+                        return sd_bus_error_set_errno(reterr, r);
+        }
+        if (!options->description || options->description[0] == '\0') {
+                g_free(options->description);
+                options->description = g_strdup_printf("Runtime %s (%s)", options->id, kind->name);
+        }
+
+        directory = g_build_filename(manager->runtime_directory, options->id, NULL);
+        r = plan_new(kind, options, options->id, directory, &plan, reterr);
+        if (r < 0)
+                return r;
+        g_clear_pointer(&directory, g_free);
+        r = record_store_add(manager->context.records, options->id, &directory);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
+                                         g_strerror(-r));
+        r = manager_add(manager, kind, options, plan, directory, ret, reterr);
+        /* From runtime_new() on the options are the runtime's, whether it came to be or not. */
+        owned = NULL;
+        return r;
+}
+
+Runtime *manager_get(Manager *manager, const char *id) {
+        Entry *entry = g_hash_table_lookup(manager->by_id, id);
+
+        return entry ? entry->runtime : NULL;
+}
+
+int manager_find(Manager *manager, const char *id, Runtime **ret, sd_bus_error *reterr) {
+        *ret = manager_get(manager, id);
+        if (!*ret)
+                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no runtime \"%.64s\"; ListRuntimes tells which there are.", id);
+        return 0;
+}
+
+int manager_find_by_pid(Manager *manager, pid_t pid, Runtime **ret, sd_bus_error *reterr) {
+        g_autofree char *cgroup = NULL;
+
+        if (cgroup_of_pid(pid, &cgroup) < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no process %d.", (int) pid);
+
+        /* The unit's name ends in the id; the process is in a cgroup somewhere below the unit's. */
+        for (char *slash; (slash = strrchr(cgroup, '/')); *slash = '\0') {
+                const char *dash = strrchr(slash, '-');
+                g_autofree char *id = NULL;
+                Entry *entry;
+
+                if (!g_str_has_prefix(slash + 1, RM_UNIT_PREFIX) || !g_str_has_suffix(slash, ".scope") || !dash)
+                        continue;
+                id = g_strndup(dash + 1, strcspn(dash + 1, "."));
+                entry = g_hash_table_lookup(manager->by_id, id);
+                if (entry && strcmp(runtime_get_unit(entry->runtime), slash + 1) == 0) {
+                        *ret = entry->runtime;
+                        return 0;
+                }
+        }
+        return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "The process %d doesn't belong to a runtime.", (int) pid);
+}
+
+Runtime *manager_next(Manager *manager, Runtime *runtime) {
+        GList *next = manager->all.head;
+
+        if (runtime)
+                next = ((Entry *) runtime_get_link(runtime))->in_all.next;
+        return next ? ((Entry *) next->data)->runtime : NULL;
+}
+
+unsigned manager_get_n_runtimes(const Manager *manager) {
+        return manager->n_runtimes;
+}
+
+const KindSet *manager_get_kinds(const Manager *manager) {
+        return manager->kinds;
+}
+
+bool manager_kind_is_available(Manager *manager, const Kind *kind, char **ret_problem) {
+        g_auto(GStrv) environment = NULL;
+        g_autofree char *path = NULL;
+
+        if (kind->problem) {
+                *ret_problem = g_strdup(kind->problem);
+                return false;
+        }
+        if (!kind->executable)
+                return true;
+        environment = plan_base_environment();
+        if (kind_find_executable(kind->executable, g_environ_getenv(environment, "PATH"), &path) >= 0)
+                return true;
+        *ret_problem = g_strdup(kind->executable_missing);
+        return false;
+}
+
+int manager_forget(Manager *manager, Runtime *runtime, sd_bus_error *reterr) {
+        Entry *entry = runtime_get_link(runtime);
+
+        if (!entry->ended)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has not ended (state %s); stop it first.", runtime_get_id(runtime),
+                                         runtime_state_to_string(runtime_get_state(runtime)));
+        manager_remove(manager, entry);
+        return 0;
+}
+
+void manager_stop_all(Manager *manager, bool at_once) {
+        GList *next;
+
+        manager->stopping = true;
+        /* A start that hasn't got far ends here and now, and takes its entry with it. */
+        for (GList *item = manager->all.head; item; item = next) {
+                Entry *entry = item->data;
+
+                next = item->next;
+                if (!entry->ended)
+                        (void) runtime_stop(entry->runtime, REQUESTED_BY_SYSTEM, 0, at_once ? 0 : TIME_UNSET, NULL);
+        }
+        if (manager->n_runtimes == 0)
+                manager->handler->on_idle(manager->userdata);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The manager: which runtimes there are, by id; the kinds; what a start means; how long the ended ones are kept. */
+
+#include <sys/resource.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "core/kind.h"
+#include "core/runtime.h"
+
+typedef struct Manager Manager;
+
+/* Borrowed strings; they outlive the manager. */
+typedef struct ManagerConfig {
+        sd_event *event;
+        ScopeBus *scopes;
+        const char *runtime_directory; /* made if it isn't there */
+        const char *keeper_path;
+        const char *slice;
+        const struct rlimit *fd_limit; /* RLIMIT_NOFILE for the runtimes */
+        const char *const *kind_directories; /* lowest priority first */
+        const char *const *reserved_options; /* names that no kind may give to an option of its own */
+} ManagerConfig;
+
+/* What the runtimes' handler can't say: it comes and goes. */
+typedef struct ManagerHandler {
+        RuntimeHandler runtime; /* on_over is the manager's own: leave it NULL */
+        void (*on_added)(void *userdata, Runtime *runtime);
+        /* It is freed when this returns. */
+        void (*on_removed)(void *userdata, Runtime *runtime);
+        /* After manager_stop_all(): nothing runs any more. */
+        void (*on_idle)(void *userdata);
+} ManagerHandler;
+
+int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void *userdata, Manager **ret);
+Manager *manager_free(Manager *manager);
+
+/* The kind that a start names, with the error that refuses it. */
+int manager_find_kind(Manager *manager, const char *name, const Kind **ret, sd_bus_error *reterr);
+
+/* Takes options. Starts a runtime, or returns the one that was started with that id by the same request. */
+int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr);
+
+Runtime *manager_get(Manager *manager, const char *id);
+/* With the error that tells a client. */
+int manager_find(Manager *manager, const char *id, Runtime **ret, sd_bus_error *reterr);
+int manager_find_by_pid(Manager *manager, pid_t pid, Runtime **ret, sd_bus_error *reterr);
+
+/* All runtimes in the order of their start: NULL begins, NULL ends. */
+Runtime *manager_next(Manager *manager, Runtime *runtime);
+unsigned manager_get_n_runtimes(const Manager *manager); /* that have not ended */
+
+const KindSet *manager_get_kinds(const Manager *manager);
+/* Whether a runtime of this kind could be started, as far as its program goes; ret_problem tells why not. */
+bool manager_kind_is_available(Manager *manager, const Kind *kind, char **ret_problem);
+
+/* Removes an ended runtime. */
+int manager_forget(Manager *manager, Runtime *runtime, sd_bus_error *reterr);
+
+/* Stops everything, and starts nothing more; at_once: by SIGKILL. */
+void manager_stop_all(Manager *manager, bool at_once);

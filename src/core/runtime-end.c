@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Down from wherever it is: the stages of a stop, and the end.
+ *
+ * The end has two witnesses: the keeper, whose record says how the main process ended and what it used, and the unit's change of state, which says that
+ * nothing is left. A runtime has ended when its keeper has exited and its unit is gone. Each stage has its time; the last one kills by
+ * way of systemd, for a keeper that was stopped or killed can't do it. */
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+#include "core/runtime-private.h"
+#include "core/sd-autoptr.h"
+#include "util/names.h"
+#include "util/text.h"
+
+/* What SIGKILL and systemd get to take effect, however short a client wants the stages to be. */
+#define KILL_TIMEOUT_USEC (5 * USEC_PER_SEC)
+/* From the keeper's exit until systemd must have noticed that the scope is empty. */
+#define UNIT_TIMEOUT_USEC (2 * USEC_PER_SEC)
+
+void runtime_set_cause(Runtime *runtime, Result result, Reason reason, RequestedBy by, char *message) {
+        Report *report = runtime->report;
+
+        if (runtime->has_cause) {
+                g_free(message);
+                return;
+        }
+        runtime->has_cause = true;
+        report->result = result;
+        report->reason = reason;
+        report->requested_by = by;
+        report->message = message;
+        if (runtime->state < RUNTIME_STOPPING)
+                report->phase = runtime->state;
+}
+
+static const char *runtime_stop_message(const Runtime *runtime) {
+        return handshake_phase(runtime->handshake) == HANDSHAKE_READY ? runtime->kind->stop.message : NULL;
+}
+
+/* Does what belongs to a stage; false if this runtime has no such stage. */
+static bool runtime_act(Runtime *runtime, StopStage stage) {
+        g_autofree char *request = NULL;
+        int64_t id;
+
+        switch (stage) {
+        case STOP_STAGE_NONE:
+                return true;
+        case STOP_STAGE_REQUEST:
+                if (!runtime->link || runtime->report->phase < RUNTIME_CONNECTING)
+                        return false;
+                if (runtime->kind->stop.signal != 0)
+                        return keeper_link_signal(runtime->link, LINK_WHO_MAIN, runtime->kind->stop.signal, NULL, NULL) >= 0;
+                if (!runtime_stop_message(runtime))
+                        return false;
+                request = handshake_request(runtime->handshake, runtime_stop_message(runtime), &id);
+                return request && keeper_link_send(runtime->link, request, NULL, NULL) >= 0;
+        case STOP_STAGE_TERMINATE:
+                return runtime->link && keeper_link_signal(runtime->link, LINK_WHO_ALL, SIGTERM, NULL, NULL) >= 0;
+        case STOP_STAGE_KILL:
+                return runtime->link && keeper_link_signal(runtime->link, LINK_WHO_ALL, SIGKILL, NULL, NULL) >= 0;
+        case STOP_STAGE_UNIT:
+        case _STOP_STAGE_MAX:
+                break;
+        }
+        if (runtime->keeper_pid > 0)
+                (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
+        if (runtime->scope) {
+                scope_kill(runtime->scope);
+                scope_stop(runtime->scope);
+        }
+        return true;
+}
+
+static void runtime_begin_stage(Runtime *runtime, StopStage stage) {
+        uint64_t timeout_usec;
+
+        while (!runtime_act(runtime, stage))
+                stage++;
+        if (stage != STOP_STAGE_NONE)
+                runtime->stop_stage = stage;
+        timeout_usec = stage >= STOP_STAGE_KILL ? MAX_OF(runtime->stop_timeout_usec, KILL_TIMEOUT_USEC) : runtime->stop_timeout_usec;
+        /* The keeper gives what a main process left behind one such time itself. */
+        if (stage == STOP_STAGE_NONE)
+                timeout_usec += KILL_TIMEOUT_USEC;
+        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(timeout_usec, TIMEOUT_MAX_USEC));
+}
+
+void runtime_enter_stopping(Runtime *runtime, StopStage first) {
+        bool stepping = runtime->state == RUNTIME_PREPARING;
+
+        if (runtime->state == RUNTIME_ENDED)
+                return;
+        if (runtime->state == RUNTIME_STOPPING) {
+                if (first > runtime->stop_stage)
+                        runtime_begin_stage(runtime, first);
+                return;
+        }
+        if (!runtime->has_cause)
+                runtime->report->phase = runtime->state;
+        if (stepping) {
+                g_free(runtime->report->step);
+                runtime->report->step = g_strdup(runtime_get_step(runtime));
+                runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        }
+        runtime_set_state(runtime, RUNTIME_STOPPING, USEC_INFINITY);
+        runtime_begin_stage(runtime, first);
+        /* Between two commands nothing answers a signal by ending. */
+        if (first != STOP_STAGE_NONE && runtime->main_pid == 0)
+                runtime_collect(runtime);
+        runtime_announce(runtime);
+}
+
+void runtime_escalate(Runtime *runtime) {
+        StopStage stage = runtime->stop_stage;
+
+        if (runtime->keeper_pid == 0 || stage >= STOP_STAGE_KILL)
+                stage = STOP_STAGE_UNIT;
+        else
+                stage = MAX_OF(stage + 1, STOP_STAGE_TERMINATE);
+        /* The main process went by itself: what is left had its SIGTERM. */
+        if (runtime->exited && stage < STOP_STAGE_KILL)
+                stage = STOP_STAGE_KILL;
+        runtime_begin_stage(runtime, stage);
+        runtime_announce(runtime);
+}
+
+void runtime_collect(Runtime *runtime) {
+        if (!runtime->run_sent) {
+                /* The keeper exits when its link closes before the first command. */
+                runtime->collecting = true;
+                runtime->link = keeper_link_free(runtime->link);
+        } else if (runtime->link && !runtime->done)
+                (void) keeper_link_collect(runtime->link);
+}
+
+int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr) {
+        uint64_t deadline_usec;
+
+        if (runtime->state == RUNTIME_ENDED || runtime->ending)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has ended already.", runtime->id);
+        if (timeout_usec != TIME_UNSET)
+                runtime->stop_timeout_usec = MIN_OF(timeout_usec, runtime->state == RUNTIME_STOPPING ? runtime->stop_timeout_usec : timeout_usec);
+
+        if (runtime->state == RUNTIME_STOPPING) {
+                if (timeout_usec == TIME_UNSET)
+                        return 0;
+                deadline_usec = now_usec(CLOCK_MONOTONIC) + runtime->stop_timeout_usec;
+                if (timeout_usec == 0 && runtime->stop_stage < STOP_STAGE_KILL)
+                        runtime_begin_stage(runtime, STOP_STAGE_KILL);
+                else if (deadline_usec < runtime->deadline_usec && runtime->stop_stage < STOP_STAGE_KILL)
+                        runtime_set_deadline(runtime, deadline_usec);
+                runtime_announce(runtime);
+                return 0;
+        }
+
+        runtime_set_cause(runtime, RESULT_STOPPED, REASON_STOP_REQUESTED, by, g_strdup("The runtime was stopped."));
+        runtime->report->requested_by_uid = uid;
+        if (runtime->state == RUNTIME_STARTING) {
+                if (!runtime->start_error)
+                        runtime->start_error = g_strdup(RM_ERROR_CANCELLED);
+                runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+                runtime_collect(runtime);
+                runtime_check_end(runtime);
+        } else
+                runtime_enter_stopping(runtime, timeout_usec == 0 ? STOP_STAGE_KILL : STOP_STAGE_REQUEST);
+        return 0;
+}
+
+static void runtime_on_deadline(Runtime *runtime) {
+        switch (runtime->state) {
+        case RUNTIME_STARTING:
+                runtime_set_cause(runtime, RESULT_START_FAILED, REASON_START_DEADLINE, REQUESTED_BY_LIMIT,
+                                  g_strdup("The runtime could not be started in time."));
+                if (!runtime->start_error)
+                        runtime->start_error = g_strdup(RM_ERROR_TIMEOUT);
+                runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+                runtime_collect(runtime);
+                runtime_check_end(runtime);
+                break;
+        case RUNTIME_PREPARING:
+                runtime_set_cause(runtime, RESULT_SETUP_FAILED, REASON_SETUP_DEADLINE, REQUESTED_BY_LIMIT,
+                                  g_strdup_printf("The setup step \"%s\" was not done in time.", runtime_get_step(runtime)));
+                runtime_enter_stopping(runtime, STOP_STAGE_TERMINATE);
+                break;
+        case RUNTIME_CONNECTING:
+        case RUNTIME_INITIALIZING:
+                runtime_set_cause(runtime, RESULT_TIMEOUT, REASON_HANDSHAKE_DEADLINE, REQUESTED_BY_LIMIT,
+                                  g_strdup(runtime->state == RUNTIME_CONNECTING ? "connection timed out" : "initialization timed out"));
+                runtime_enter_stopping(runtime, STOP_STAGE_TERMINATE);
+                break;
+        case RUNTIME_STOPPING:
+                runtime_escalate(runtime);
+                break;
+        case RUNTIME_READY:
+        case RUNTIME_ENDED:
+        case _RUNTIME_STATE_MAX:
+                break;
+        }
+}
+
+void runtime_on_timer(Runtime *runtime) {
+        if (runtime->state < RUNTIME_STOPPING && now_usec(CLOCK_MONOTONIC) >= runtime->max_usec) {
+                runtime_set_cause(runtime, RESULT_TIMEOUT, REASON_RUNTIME_MAX, REQUESTED_BY_LIMIT,
+                                  g_strdup("The runtime has run for as long as it was allowed to."));
+                runtime_enter_stopping(runtime, STOP_STAGE_REQUEST);
+                return;
+        }
+        runtime_on_deadline(runtime);
+}
+
+void runtime_on_keeper_exit(Runtime *runtime) {
+        siginfo_t info;
+
+        (void) waitid(P_PIDFD, runtime->keeper_pidfd, &info, WEXITED | WNOHANG);
+        runtime->keeper_source = sd_event_source_disable_unref(runtime->keeper_source);
+        runtime->keeper_pidfd = fd_close(runtime->keeper_pidfd);
+        runtime->keeper_pid = 0;
+        runtime->link = keeper_link_free(runtime->link);
+        if (runtime->main_pid != 0) {
+                runtime->main_pid = 0;
+                runtime_changed(runtime, RUNTIME_PROPERTY_MAIN_PID);
+        }
+
+        if (!runtime->done && !runtime->has_cause) {
+                runtime_set_cause(runtime, runtime->run_sent ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
+                                  g_strdup("The keeper of the runtime ended before the runtime."));
+                runtime_enter_stopping(runtime, STOP_STAGE_UNIT);
+        } else if (runtime->scope && runtime->state == RUNTIME_STOPPING) {
+                if (!runtime->done && runtime->run_sent)
+                        runtime_begin_stage(runtime, STOP_STAGE_UNIT);
+                else if (runtime->scope_up)
+                        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + UNIT_TIMEOUT_USEC);
+        }
+        runtime_announce(runtime);
+        runtime_check_end(runtime);
+}
+
+/* The last lines as text: whole lines, at most LIMIT_OUTPUT_TAIL bytes. */
+static char *runtime_read_tail(const Runtime *runtime) {
+        RingCursor cursor = ring_cursor_after(0);
+        g_autoptr(GString) tail = g_string_new(NULL);
+        g_autofree char *text = g_malloc(RING_LINE_MAX);
+        struct ring_record record;
+        char *whole;
+
+        while (ring_read(&runtime->ring, &cursor, &record, text) > 0) {
+                g_string_append_len(tail, text, record.size);
+                if (!(record.flags & (RING_PARTIAL | RING_UNTERMINATED)))
+                        g_string_append_c(tail, '\n');
+                if (tail->len > 4 * RING_LINE_MAX)
+                        g_string_erase(tail, 0, tail->len - RING_LINE_MAX);
+        }
+        if (tail->len > LIMIT_OUTPUT_TAIL) {
+                const char *newline;
+
+                g_string_erase(tail, 0, tail->len - LIMIT_OUTPUT_TAIL);
+                newline = memchr(tail->str, '\n', tail->len - 1);
+                if (newline)
+                        g_string_erase(tail, 0, newline + 1 - tail->str);
+        }
+        whole = text_for_bus(tail->str, tail->len, NULL);
+        /* Replacing bytes by U+FFFD makes text longer. */
+        if (whole && strlen(whole) > LIMIT_OUTPUT_TAIL)
+                whole[text_utf8_whole(whole, LIMIT_OUTPUT_TAIL)] = '\0';
+        return whole;
+}
+
+static void runtime_complete_report(Runtime *runtime) {
+        Report *report = runtime->report;
+
+        report->stop_stage = runtime->stop_stage;
+        report->last_line = ring_reader_last(&runtime->ring);
+        report->output_tail = runtime_read_tail(runtime);
+        if (runtime->executed_usec != 0)
+                report->duration_usec = (runtime->ended_usec ?: now_usec(CLOCK_MONOTONIC)) - runtime->executed_usec;
+        if (runtime->exited) {
+                bool killed = runtime->exit_code != CLD_EXITED && runtime->exit_status == SIGKILL;
+                bool oom = killed && (runtime->scope_result == SCOPE_RESULT_OOM_KILL || (report->oom_kills != UINT64_MAX && report->oom_kills > 0));
+
+                report_set_exit(report, runtime->exit_code, runtime->exit_status, oom, runtime->has_cause);
+                runtime->has_cause = true;
+        }
+        runtime_set_cause(runtime, RESULT_LOST, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY, g_strdup("How the runtime ended is not known."));
+}
+
+void runtime_check_end(Runtime *runtime) {
+        if (runtime->keeper_pid != 0 || runtime->scope || runtime->scope_pending || runtime->ending || runtime->state == RUNTIME_ENDED)
+                return;
+        runtime->ending = true;
+        (void) sd_event_source_set_enabled(runtime->timer, SD_EVENT_OFF);
+        runtime_complete_report(runtime);
+        if (!runtime->handler->on_ending(runtime->userdata, runtime))
+                runtime_finish(runtime);
+}
+
+void runtime_finish(Runtime *runtime) {
+        g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
+
+        runtime->end_timestamp = now_usec(CLOCK_REALTIME);
+        g_free(runtime->control_group);
+        runtime->control_group = g_strdup("");
+        runtime_changed(runtime, RUNTIME_PROPERTY_END_TIMESTAMP | RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_CONTROL_GROUP);
+        runtime_set_state(runtime, RUNTIME_ENDED, USEC_INFINITY);
+        record_store_remove(runtime->context->records, runtime->id);
+
+        if (!runtime->started) {
+                sd_bus_error_set(&error, runtime->start_error ?: RM_ERROR_START_FAILED, runtime->report->message);
+                runtime->handler->on_start_failed(runtime->userdata, runtime, &error);
+        }
+        runtime->handler->on_ended(runtime->userdata, runtime);
+        runtime->handler->on_over(runtime->userdata, runtime);
+}

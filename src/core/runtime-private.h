@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the runtime room share; for nobody else. */
+
+#include "core/handshake.h"
+#include "core/runtime.h"
+
+struct Runtime {
+        const RuntimeContext *context;
+        const RuntimeHandler *handler;
+        void *userdata;
+        void *link_of_owner;
+
+        char *id;
+        Kind *kind;
+        StartOptions *options;
+        KindPlan *plan;
+        LimitSet limits;
+
+        /* For the keeper; gone when it has been started. */
+        int ring_fd, spec_fd;
+
+        RuntimeState state;
+        unsigned changed; /* properties not announced yet */
+        uint64_t start_timestamp, ready_timestamp, end_timestamp; /* CLOCK_REALTIME, 0: not yet */
+        uint64_t executed_usec, ended_usec;                       /* CLOCK_MONOTONIC, 0: not yet */
+        uint64_t deadline_usec; /* of the state, CLOCK_MONOTONIC */
+        uint64_t max_usec;      /* RuntimeMaxUSec as a point in time */
+        sd_event_source *timer;
+
+        Scope *scope;
+        char *unit;
+        char *control_group;
+        unsigned scope_attempts;
+        bool scope_up; /* the job is done, and the unit hasn't gone */
+        bool scope_pending;
+
+        pid_t keeper_pid; /* 0: not started, or reaped */
+        int keeper_pidfd;
+        sd_event_source *keeper_source;
+        KeeperLink *link;
+        bool run_sent;    /* the keeper was told to run something */
+        bool collecting;  /* it was told to end */
+        bool done;        /* it has told all */
+
+        Handshake *handshake;
+        uint32_t command; /* that runs, or ran last; n_steps is the runtime's own */
+        pid_t main_pid;
+        char *status_text, *node;
+        bool started; /* on_started() or on_start_failed() was called */
+
+        Report *report;
+        bool has_cause;  /* report has result, reason and message */
+        bool ending;     /* on_ending() is being waited for */
+        bool exited;     /* exit_code and exit_status of the main process are known */
+        int exit_code, exit_status;
+        ScopeResult scope_result;
+        StopStage stop_stage;
+        uint64_t stop_timeout_usec;
+        char *start_error; /* name of the D-Bus error that answers the start */
+
+        RingReader ring;
+};
+
+uint64_t now_usec(clockid_t clock);
+
+/* runtime.c */
+void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t timeout_usec);
+void runtime_set_deadline(Runtime *runtime, uint64_t deadline_usec);
+void runtime_changed(Runtime *runtime, unsigned properties);
+void runtime_announce(Runtime *runtime);
+unsigned runtime_n_steps(const Runtime *runtime);
+bool runtime_is_main_command(const Runtime *runtime, uint32_t command);
+
+/* runtime-start.c */
+int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters);
+extern const KeeperHandler runtime_keeper_handler;
+void runtime_enter_ready(Runtime *runtime);
+
+/* runtime-end.c */
+/* The first cause of an end is the one that is told. Takes message. */
+void runtime_set_cause(Runtime *runtime, Result result, Reason reason, RequestedBy by, char *message);
+/* Begins the stop with the first stage that this runtime has. */
+void runtime_enter_stopping(Runtime *runtime, StopStage first);
+void runtime_escalate(Runtime *runtime);
+void runtime_collect(Runtime *runtime);
+void runtime_check_end(Runtime *runtime);
+void runtime_on_keeper_exit(Runtime *runtime);
+void runtime_on_timer(Runtime *runtime);

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* From the call to ready, top down in the order of a runtime's life: the keeper is started and waits; the scope is made around it; it is told to
+ * run the setup steps one by one, then the command; then the handshake.
+ *
+ * systemd's word about a fresh scope is held against the process: a scope reported dead while the keeper lives is made again under a new name, and
+ * one that is there though the keeper has died is stopped. */
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <systemd/sd-journal.h>
+
+#include "core/cgroup.h"
+#include "core/runtime-private.h"
+#include "core/spawn.h"
+#include "util/names.h"
+#include "util/spec.h"
+#include "util/text.h"
+
+#define SCOPE_ATTEMPTS 3
+
+/* Behind the link's priority: all that a keeper said before its exit is read first. */
+#define KEEPER_EXIT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
+
+#define ABANDON_USEC (2 * 60 * USEC_PER_SEC)
+
+static int runtime_ask_for_scope(Runtime *runtime);
+
+static enum spec_transport runtime_transport(const Runtime *runtime) {
+        const KindHandshake *handshake = &runtime->kind->handshake;
+
+        switch (handshake->type) {
+        case KIND_HANDSHAKE_LINE:
+                return SPEC_TRANSPORT_LINE;
+        case KIND_HANDSHAKE_NOTIFY:
+                return SPEC_TRANSPORT_NOTIFY;
+        case KIND_HANDSHAKE_PROTOCOL:
+                return handshake->transport == KIND_TRANSPORT_PIPES ? SPEC_TRANSPORT_PIPES : SPEC_TRANSPORT_SOCKET;
+        case KIND_HANDSHAKE_EXEC:
+        case _KIND_HANDSHAKE_TYPE_MAX:
+                break;
+        }
+        return SPEC_TRANSPORT_NONE;
+}
+
+static void spec_add_command(SpecBuilder *spec, uint32_t is_setup, const char *announce, const char *executable, char *const *argv) {
+        spec_add(spec, SPEC_COMMAND, &is_setup, sizeof(is_setup));
+        if (announce)
+                spec_add_string(spec, SPEC_ANNOUNCE, announce);
+        spec_add_string(spec, SPEC_EXECUTABLE, executable);
+        for (; *argv; argv++)
+                spec_add_string(spec, SPEC_ARGUMENT, *argv);
+}
+
+int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
+        const struct spec_header header = {
+                .version = SPEC_VERSION,
+                .input = runtime->options->input_pipe ? SPEC_INPUT_PIPE : SPEC_INPUT_NULL,
+                .transport = runtime_transport(runtime),
+                .flags = runtime->options->no_new_privileges ? SPEC_NO_NEW_PRIVILEGES : 0,
+                .leftover_usec = runtime->stop_timeout_usec,
+                .abandon_usec = ABANDON_USEC,
+        };
+        SpecBuilder *spec;
+
+        spec = spec_new(&header);
+        if (!spec)
+                return -ENOMEM;
+        spec_add_string(spec, SPEC_DIRECTORY, parameters->runtime_directory);
+        spec_add_string(spec, SPEC_WORKING_DIRECTORY, parameters->directory);
+        for (char **entry = parameters->environment; *entry; entry++)
+                spec_add_string(spec, SPEC_ENVIRONMENT, *entry);
+        if (header.transport == SPEC_TRANSPORT_LINE)
+                spec_add_string(spec, SPEC_LINE, runtime->kind->handshake.line);
+        for (size_t i = 0; i < runtime->plan->n_steps; i++) {
+                const KindPlanStep *step = &runtime->plan->steps[i];
+
+                spec_add_command(spec, 1, step->announce, parameters->step_executables[i], step->argv);
+        }
+        spec_add_command(spec, 0, NULL, parameters->executable, parameters->argv);
+        runtime->spec_fd = spec_to_memfd(spec);
+        spec_free(spec);
+        return runtime->spec_fd < 0 ? runtime->spec_fd : 0;
+}
+
+static int on_keeper_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Runtime *runtime = userdata;
+
+        runtime_on_keeper_exit(runtime);
+        return 0;
+}
+
+static int runtime_start_keeper(Runtime *runtime) {
+        SpawnedKeeper keeper;
+        int r;
+
+        r = spawn_keeper(runtime->context->keeper_path, runtime->ring_fd, runtime->spec_fd, runtime->context->fd_limit, &keeper);
+        if (r < 0)
+                return r;
+        runtime->keeper_pid = keeper.pid;
+        runtime->keeper_pidfd = keeper.pidfd;
+        runtime->ring_fd = fd_close(runtime->ring_fd);
+        runtime->spec_fd = fd_close(runtime->spec_fd);
+
+        r = keeper_link_new(runtime->context->event, keeper.link_fd, &runtime_keeper_handler, runtime, &runtime->link);
+        if (r < 0) {
+                fd_close(keeper.link_fd);
+                return r;
+        }
+        r = sd_event_add_io(runtime->context->event, &runtime->keeper_source, runtime->keeper_pidfd, EPOLLIN, on_keeper_exit, runtime);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_priority(runtime->keeper_source, KEEPER_EXIT_PRIORITY);
+}
+
+int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
+        int r;
+
+        r = runtime_start_keeper(runtime);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The keeper (%s) could not be started: %s.", runtime->context->keeper_path,
+                                         g_strerror(-r));
+        r = runtime_ask_for_scope(runtime);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "systemd could not be asked for a scope: %s.", g_strerror(-r));
+        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
+        runtime->changed = 0;
+        return 0;
+}
+
+static bool runtime_keeper_lives(const Runtime *runtime) {
+        struct pollfd pollfd = {.fd = runtime->keeper_pidfd, .events = POLLIN};
+
+        return runtime->keeper_pid > 0 && poll(&pollfd, 1, 0) == 0;
+}
+
+/* The keeper hasn't been told to run anything: closing its link is enough to end it. */
+static void runtime_give_up_start(Runtime *runtime, Reason reason, const char *error_name, char *message) {
+        runtime_set_cause(runtime, RESULT_START_FAILED, reason, REQUESTED_BY_NOBODY, message);
+        if (!runtime->start_error)
+                runtime->start_error = g_strdup(error_name);
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+        runtime_collect(runtime);
+        runtime_check_end(runtime);
+}
+
+static void scope_on_started(void *userdata) {
+        Runtime *runtime = userdata;
+        g_autofree char *cgroup = NULL;
+        const char *name;
+        int r;
+
+        runtime->scope_pending = false;
+        runtime->scope_up = true;
+        if (runtime->state != RUNTIME_STARTING) {
+                /* Cancelled meanwhile: the unit is empty, and systemd may not have noticed. */
+                if (!runtime_keeper_lives(runtime))
+                        scope_stop(runtime->scope);
+                return;
+        }
+
+        r = runtime_keeper_lives(runtime) ? cgroup_of_pid(runtime->keeper_pid, &cgroup) : -ESRCH;
+        name = r >= 0 ? strrchr(cgroup, '/') + 1 : "";
+        if (r < 0 || strcmp(name, runtime->unit) != 0) {
+                scope_stop(runtime->scope);
+                runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED,
+                                      g_strdup_printf("systemd made %s, but the process isn't in it.", runtime->unit));
+                return;
+        }
+        g_free(runtime->control_group);
+        runtime->control_group = g_steal_pointer(&cgroup);
+        runtime_changed(runtime, RUNTIME_PROPERTY_UNIT | RUNTIME_PROPERTY_CONTROL_GROUP);
+        runtime->run_sent = true;
+        (void) keeper_link_run(runtime->link, 0);
+}
+
+static void scope_on_start_failed(void *userdata, const char *message) {
+        Runtime *runtime = userdata;
+
+        runtime->scope_pending = false;
+        runtime->scope = scope_free(runtime->scope);
+        if (runtime->state == RUNTIME_STARTING)
+                runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED,
+                                      g_strdup_printf("systemd refused to make the scope %s: %s", runtime->unit, message));
+        else
+                runtime_check_end(runtime);
+}
+
+static void scope_on_stopping(void *userdata) {
+        Runtime *runtime = userdata;
+
+        if (runtime->collecting || runtime->state >= RUNTIME_STOPPING)
+                return;
+        runtime_set_cause(runtime, RESULT_STOPPED, REASON_UNIT_STOPPED, REQUESTED_BY_SYSTEM, g_strdup("The runtime's unit was stopped."));
+        /* systemd has sent SIGTERM already; if that isn't enough, we go on with SIGKILL, as at a stop of our own. */
+        runtime->stop_stage = STOP_STAGE_TERMINATE;
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+}
+
+static void scope_on_gone(void *userdata, ScopeResult result) {
+        Runtime *runtime = userdata;
+
+        runtime->scope_up = false;
+        runtime->scope_result = result;
+        runtime->scope = scope_free(runtime->scope);
+
+        if (runtime_keeper_lives(runtime) && !runtime->collecting) {
+                if (!runtime->run_sent && runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_ask_for_scope(runtime) >= 0)
+                        return;
+                if (runtime->state == RUNTIME_STARTING) {
+                        runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED, g_strdup("systemd lost the scope of the runtime."));
+                        return;
+                }
+                runtime->handler->on_warning(runtime->userdata, runtime, "scope-lost",
+                                             "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
+        }
+        runtime_check_end(runtime);
+}
+
+static int runtime_ask_for_scope(Runtime *runtime) {
+        static const ScopeHandler handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, scope_on_gone};
+        ScopeOptions options;
+        int r;
+
+        runtime->scope_attempts++;
+        g_free(runtime->unit);
+        runtime->unit = runtime->scope_attempts == 1 ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
+                                                     : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id,
+                                                                       runtime->scope_attempts);
+        options = (ScopeOptions){
+                .unit = runtime->unit,
+                .description = runtime->options->description,
+                .slice = runtime->context->slice,
+                .pid = runtime->keeper_pid,
+                .limits = runtime->limits,
+        };
+        r = scope_start(runtime->context->scopes, &options, &handler, runtime, &runtime->scope);
+        runtime->scope_pending = r >= 0;
+        return r;
+}
+
+static void runtime_enter_preparing(Runtime *runtime) {
+        const KindPlanStep *step = &runtime->plan->steps[runtime->command];
+        uint64_t timeout_usec = runtime->options->timeout_setup_usec;
+
+        if (timeout_usec == TIME_UNSET)
+                timeout_usec = step->timeout_usec != KIND_UNSET ? step->timeout_usec : SETUP_TIMEOUT_DEFAULT_USEC;
+        runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        if (runtime->state == RUNTIME_STARTING)
+                runtime_set_state(runtime, RUNTIME_PREPARING, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+        else {
+                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+                runtime_announce(runtime);
+        }
+        runtime->handler->on_setup_progress(runtime->userdata, runtime, runtime->command);
+}
+
+static void runtime_enter_connecting(Runtime *runtime) {
+        uint64_t timeout_usec = runtime->options->timeout_handshake_usec;
+
+        if (timeout_usec == TIME_UNSET)
+                timeout_usec = runtime->kind->handshake.timeout_usec;
+        if (runtime->state == RUNTIME_PREPARING)
+                runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        runtime_set_state(runtime, RUNTIME_CONNECTING, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+}
+
+static void runtime_enter_initializing(Runtime *runtime) {
+        /* The handshake has one deadline, which the runtime knows too. */
+        runtime_set_state(runtime, RUNTIME_INITIALIZING, runtime->deadline_usec);
+}
+
+void runtime_enter_ready(Runtime *runtime) {
+        if (runtime->state == RUNTIME_PREPARING)
+                runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        runtime->ready_timestamp = now_usec(CLOCK_REALTIME);
+        runtime_changed(runtime, RUNTIME_PROPERTY_READY_TIMESTAMP);
+        runtime_set_state(runtime, RUNTIME_READY, runtime->max_usec);
+        runtime->handler->on_ready(runtime->userdata, runtime);
+}
+
+static void runtime_fail_handshake(Runtime *runtime, const HandshakeOutcome *outcome) {
+        Reason reason;
+
+        if (reason_from_string(outcome->reason, &reason) < 0)
+                reason = REASON_PROTOCOL_VIOLATION;
+        runtime_set_cause(runtime, RESULT_HANDSHAKE_FAILED, reason, REQUESTED_BY_NOBODY, g_strdup(outcome->message));
+        runtime_enter_stopping(runtime, STOP_STAGE_TERMINATE);
+}
+
+static void runtime_set_text(Runtime *runtime, char **text, const char *new, unsigned property) {
+        if (strcmp(*text, new) == 0)
+                return;
+        g_free(*text);
+        *text = g_strdup(new);
+        runtime_changed(runtime, property);
+}
+
+/* What the handshake says is done in the order that a client relies on; what is sent is sent first. */
+static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
+        if (outcome->send && runtime->link)
+                (void) keeper_link_send(runtime->link, outcome->send, NULL, NULL);
+        if (outcome->node)
+                runtime_set_text(runtime, &runtime->node, outcome->node, RUNTIME_PROPERTY_NODE);
+        if (outcome->status_text)
+                runtime_set_text(runtime, &runtime->status_text, outcome->status_text, RUNTIME_PROPERTY_STATUS_TEXT);
+
+        if (runtime->state == RUNTIME_CONNECTING || runtime->state == RUNTIME_INITIALIZING || outcome->event == HANDSHAKE_EVENT_READY)
+                switch (runtime->state < RUNTIME_STOPPING ? outcome->event : HANDSHAKE_EVENT_NONE) {
+                case HANDSHAKE_EVENT_STARTED:
+                        runtime_enter_initializing(runtime);
+                        break;
+                case HANDSHAKE_EVENT_READY:
+                        runtime_enter_ready(runtime);
+                        break;
+                case HANDSHAKE_EVENT_FAILED:
+                        runtime_fail_handshake(runtime, outcome);
+                        break;
+                case HANDSHAKE_EVENT_EXTEND:
+                        if (runtime->state == RUNTIME_CONNECTING)
+                                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(outcome->extend_usec, TIMEOUT_MAX_USEC));
+                        break;
+                case HANDSHAKE_EVENT_NONE:
+                case HANDSHAKE_EVENT_STATUS:
+                        break;
+                }
+        runtime_announce(runtime);
+        handshake_outcome_done(outcome);
+}
+
+static void keeper_on_executed(void *userdata, const struct link_executed *executed) {
+        Runtime *runtime = userdata;
+        HandshakeOutcome outcome;
+        bool first = !runtime->started;
+
+        if (executed->command > runtime_n_steps(runtime) || runtime->done)
+                return;
+        runtime->command = executed->command;
+        runtime->main_pid = executed->pid;
+        runtime_changed(runtime, RUNTIME_PROPERTY_MAIN_PID);
+        if (runtime->state >= RUNTIME_STOPPING) {
+                runtime_announce(runtime);
+                return;
+        }
+
+        if (first) {
+                runtime->started = true;
+                runtime->executed_usec = now_usec(CLOCK_MONOTONIC);
+                if (runtime->options->runtime_max_usec != USEC_INFINITY)
+                        runtime->max_usec = runtime->executed_usec + runtime->options->runtime_max_usec;
+        }
+        if (!runtime_is_main_command(runtime, executed->command))
+                runtime_enter_preparing(runtime);
+        else if (handshake_executed(runtime->handshake, &outcome) >= 0) {
+                if (outcome.event != HANDSHAKE_EVENT_READY)
+                        runtime_enter_connecting(runtime);
+                runtime_apply(runtime, &outcome);
+        }
+        if (first)
+                runtime->handler->on_started(runtime->userdata, runtime);
+}
+
+static void keeper_on_failed(void *userdata, const struct link_failed *failed) {
+        Runtime *runtime = userdata;
+        bool is_step = failed->command < runtime_n_steps(runtime);
+        g_autofree char *what = is_step ? g_strdup_printf("The setup step \"%s\"", runtime->plan->steps[failed->command].name) : g_strdup("The command");
+        char *message = g_strdup_printf("%s could not be executed (%s): %s.", what, link_stage_to_string(failed->stage), g_strerror(failed->error));
+
+        if (runtime->started && is_step) {
+                g_free(runtime->report->step);
+                runtime->report->step = g_strdup(runtime->plan->steps[failed->command].name);
+        }
+        runtime_set_cause(runtime, runtime->started && is_step ? RESULT_SETUP_FAILED : RESULT_START_FAILED,
+                          failed->error == ENOENT && failed->stage == LINK_STAGE_EXEC ? REASON_EXECUTABLE_NOT_FOUND : REASON_EXEC_FAILED,
+                          REQUESTED_BY_NOBODY, message);
+        if (!runtime->start_error)
+                runtime->start_error = g_strdup(is_step ? RM_ERROR_SETUP_FAILED : RM_ERROR_START_FAILED);
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+        runtime_collect(runtime);
+}
+
+static void runtime_on_step_exited(Runtime *runtime, const struct link_exited *exited) {
+        const KindPlanStep *step = &runtime->plan->steps[exited->command];
+        bool good = exited->code == CLD_EXITED && exited->status == 0;
+
+        if (!good || runtime->has_cause) {
+                g_free(runtime->report->step);
+                runtime->report->step = g_strdup(step->name);
+                runtime->report->step_first_line = exited->first_line;
+                runtime->report->step_last_line = exited->last_line;
+                runtime->exited = true;
+                runtime->exit_code = exited->code;
+                runtime->exit_status = exited->status;
+        }
+        if (!good)
+                runtime_set_cause(runtime, RESULT_SETUP_FAILED, REASON_SETUP_STEP_FAILED, REQUESTED_BY_NOBODY,
+                                  step->failure ? g_strdup(step->failure)
+                                                : g_strdup_printf("The setup step \"%s\" failed; see its output.", step->name));
+        if (!exited->settled)
+                return;
+        if (runtime->has_cause) {
+                runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+                runtime_collect(runtime);
+        } else
+                (void) keeper_link_run(runtime->link, exited->command + 1);
+}
+
+static void keeper_on_exited(void *userdata, const struct link_exited *exited) {
+        Runtime *runtime = userdata;
+
+        if (exited->command > runtime_n_steps(runtime) || exited->command != runtime->command)
+                return;
+        if (runtime->main_pid != 0) {
+                runtime->main_pid = 0;
+                runtime_changed(runtime, RUNTIME_PROPERTY_MAIN_PID);
+        }
+        if (!runtime_is_main_command(runtime, exited->command)) {
+                runtime_on_step_exited(runtime, exited);
+                runtime_announce(runtime);
+                return;
+        }
+
+        runtime->exited = true;
+        runtime->exit_code = exited->code;
+        runtime->exit_status = exited->status;
+        if (!runtime->has_cause && (runtime->state == RUNTIME_CONNECTING || runtime->state == RUNTIME_INITIALIZING))
+                runtime_set_cause(runtime, RESULT_HANDSHAKE_FAILED, REASON_EXITED_BEFORE_READY, REQUESTED_BY_NOBODY,
+                                  exited->code == CLD_EXITED
+                                          ? g_strdup_printf("The process exited with status %d before it was ready.", exited->status)
+                                          : g_strdup_printf("The process was ended by signal %d (%s) before it was ready.", exited->status,
+                                                            strsignal(exited->status)));
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+        runtime_announce(runtime);
+}
+
+static void keeper_on_output(void *userdata, uint64_t last) {
+        Runtime *runtime = userdata;
+
+        runtime->handler->on_output(runtime->userdata, runtime);
+}
+
+static void keeper_on_control(void *userdata, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
+        Runtime *runtime = userdata;
+        HandshakeOutcome outcome = {0};
+        int r = -EINVAL;
+
+        switch (kind) {
+        case LINK_CONTROL_MESSAGE:
+                r = handshake_message(runtime->handshake, bytes, size, &outcome);
+                break;
+        case LINK_CONTROL_OPENED:
+                r = handshake_opened(runtime->handshake, &outcome);
+                break;
+        case LINK_CONTROL_CLOSED:
+                r = handshake_closed(runtime->handshake, &outcome);
+                break;
+        case LINK_CONTROL_TOO_LONG:
+                r = handshake_too_long(runtime->handshake, bytes, size, &outcome);
+                break;
+        case LINK_CONTROL_NOTIFY:
+                r = handshake_notify(runtime->handshake, bytes, size, &outcome);
+                break;
+        case LINK_CONTROL_LINE:
+                r = handshake_line_matched(runtime->handshake, &outcome);
+                break;
+        case _LINK_CONTROL_MAX:
+                break;
+        }
+        if (r < 0)
+                return;
+        if (outcome.warning && kind == LINK_CONTROL_CLOSED && runtime->state == RUNTIME_READY)
+                runtime->handler->on_warning(runtime->userdata, runtime, "connection-closed", outcome.warning, NULL, 0);
+        runtime_apply(runtime, &outcome);
+}
+
+static void keeper_on_done(void *userdata, const struct link_done *done) {
+        Runtime *runtime = userdata;
+        Report *report = runtime->report;
+
+        if (runtime->done)
+                return;
+        runtime->done = true;
+        report->has_leftovers = true;
+        report->leftovers = done->leftovers;
+        report->cpu_usage_nsec = done->cpu_usage_nsec;
+        report->memory_peak = done->memory_peak;
+        report->oom_kills = done->oom_kills;
+        runtime->ended_usec = now_usec(CLOCK_MONOTONIC);
+        runtime->collecting = true;
+        (void) keeper_link_collect(runtime->link);
+}
+
+static void keeper_on_lost(void *userdata, int error) {
+        Runtime *runtime = userdata;
+
+        runtime->link = keeper_link_free(runtime->link);
+        if (runtime->collecting)
+                return;
+        if (error < 0) {
+                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->id, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
+                                "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->id,
+                                g_strerror(-error), NULL);
+        }
+        runtime_set_cause(runtime, RESULT_LOST, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
+                          error < 0 ? g_strdup("The keeper of the runtime sent something that makes no sense.")
+                                    : g_strdup("The keeper of the runtime ended before the runtime."));
+        runtime_enter_stopping(runtime, STOP_STAGE_UNIT);
+}
+
+const KeeperHandler runtime_keeper_handler = {
+        .on_executed = keeper_on_executed,
+        .on_failed = keeper_on_failed,
+        .on_exited = keeper_on_exited,
+        .on_output = keeper_on_output,
+        .on_control = keeper_on_control,
+        .on_done = keeper_on_done,
+        .on_lost = keeper_on_lost,
+};

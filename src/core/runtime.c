@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A runtime as an object: its memory, its state and deadline, what may be asked of it and when.
+ *
+ * The state is written by runtime_set_state() alone, which holds every move against the table, sets the one deadline of the new state, and
+ * tells the news in the order clients rely on: properties first, then the state. What leads up to ready is in runtime-start.c, what leads down from
+ * there in runtime-end.c. */
+
+#include "core/runtime.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/cgroup.h"
+#include "core/runtime-private.h"
+#include "util/names.h"
+
+/* Deadlines are about seconds: a little slack lets the kernel serve several with one wake-up. */
+#define TIMER_ACCURACY_USEC (5 * USEC_PER_MSEC)
+
+uint64_t now_usec(clockid_t clock) {
+        struct timespec now;
+
+        (void) clock_gettime(clock, &now);
+        return (uint64_t) now.tv_sec * USEC_PER_SEC + now.tv_nsec / NSEC_PER_USEC;
+}
+
+unsigned runtime_n_steps(const Runtime *runtime) {
+        return runtime->plan->n_steps;
+}
+
+bool runtime_is_main_command(const Runtime *runtime, uint32_t command) {
+        return command == runtime_n_steps(runtime);
+}
+
+void runtime_changed(Runtime *runtime, unsigned properties) {
+        runtime->changed |= properties;
+}
+
+void runtime_announce(Runtime *runtime) {
+        unsigned changed = runtime->changed;
+
+        runtime->changed = 0;
+        if (changed != 0)
+                runtime->handler->on_properties(runtime->userdata, runtime, changed);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Runtime *runtime = userdata;
+
+        runtime_on_timer(runtime);
+        return 0;
+}
+
+void runtime_set_deadline(Runtime *runtime, uint64_t deadline_usec) {
+        uint64_t next;
+
+        runtime->deadline_usec = deadline_usec;
+        runtime_changed(runtime, RUNTIME_PROPERTY_DEADLINE);
+
+        next = runtime->state < RUNTIME_STOPPING ? MIN_OF(deadline_usec, runtime->max_usec) : deadline_usec;
+        (void) sd_event_source_set_time(runtime->timer, next);
+        (void) sd_event_source_set_enabled(runtime->timer, next == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t deadline_usec) {
+        RuntimeState old = runtime->state;
+
+        g_assert(runtime_state_may_follow(old, state));
+        runtime->state = state;
+        runtime_changed(runtime, RUNTIME_PROPERTY_STATE);
+        runtime_set_deadline(runtime, deadline_usec);
+        runtime_announce(runtime);
+        runtime->handler->on_state(runtime->userdata, runtime, old, state);
+}
+
+int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
+        Runtime *runtime;
+        int r;
+
+        runtime = g_new0(Runtime, 1);
+        *runtime = (Runtime){
+                .context = context,
+                .handler = handler,
+                .userdata = userdata,
+                .id = g_strdup(parameters->id),
+                .kind = kind_ref(parameters->kind),
+                .options = g_steal_pointer(&parameters->options),
+                .plan = g_steal_pointer(&parameters->plan),
+                .limits = parameters->limits,
+                .ring_fd = -EBADF,
+                .spec_fd = -EBADF,
+                .keeper_pidfd = -EBADF,
+                .start_timestamp = now_usec(CLOCK_REALTIME),
+                .deadline_usec = USEC_INFINITY,
+                .max_usec = USEC_INFINITY,
+                .unit = g_strdup(""),
+                .control_group = g_strdup(""),
+                .status_text = g_strdup(""),
+                .node = g_strdup(""),
+                .report = report_new(),
+        };
+        runtime->stop_timeout_usec = runtime->options->timeout_stop_usec != TIME_UNSET   ? runtime->options->timeout_stop_usec
+                                     : runtime->kind->stop.timeout_usec != KIND_UNSET ? runtime->kind->stop.timeout_usec
+                                                                                      : STOP_TIMEOUT_DEFAULT_USEC;
+
+        r = sd_event_add_time(context->event, &runtime->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC, on_timer, runtime);
+        if (r < 0)
+                goto fail;
+        (void) sd_event_source_set_enabled(runtime->timer, SD_EVENT_OFF);
+
+        r = runtime->ring_fd = ring_create(runtime->options->ring_bytes, 0);
+        if (r < 0)
+                goto fail;
+        r = ring_reader_init(&runtime->ring, runtime->ring_fd);
+        if (r < 0)
+                goto fail;
+        r = runtime_make_spec(runtime, parameters);
+        if (r < 0)
+                goto fail;
+        r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
+        if (r < 0)
+                goto fail;
+        *ret = runtime;
+        return 0;
+
+fail:
+        runtime_free(runtime);
+        return r;
+}
+
+Runtime *runtime_free(Runtime *runtime) {
+        if (!runtime)
+                return NULL;
+        sd_event_source_disable_unref(runtime->timer);
+        sd_event_source_disable_unref(runtime->keeper_source);
+        keeper_link_free(runtime->link);
+        scope_free(runtime->scope);
+        handshake_free(runtime->handshake);
+        ring_reader_done(&runtime->ring);
+        fd_close(runtime->ring_fd);
+        fd_close(runtime->spec_fd);
+        fd_close(runtime->keeper_pidfd);
+        kind_plan_free(runtime->plan);
+        kind_unref(runtime->kind);
+        start_options_free(runtime->options);
+        report_free(runtime->report);
+        g_free(runtime->id);
+        g_free(runtime->unit);
+        g_free(runtime->control_group);
+        g_free(runtime->status_text);
+        g_free(runtime->node);
+        g_free(runtime->start_error);
+        g_free(runtime);
+        return NULL;
+}
+
+static int refuse_request(int r, sd_bus_error *reterr) {
+        if (r == -ENOBUFS)
+                return sd_bus_error_set(reterr, RM_ERROR_WOULD_BLOCK, "The runtime hasn't taken what it was sent before; try again later.");
+        if (r < 0)
+                return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "The runtime is ending; wait for Ended.");
+        return 0;
+}
+
+int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        if (!runtime->link || runtime->main_pid == 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "Nothing runs in the runtime \"%s\" (state %s), so nothing can be signalled.",
+                                         runtime->id, runtime_state_to_string(runtime->state));
+        return refuse_request(keeper_link_signal(runtime->link, who, signo, reply, userdata), reterr);
+}
+
+int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        const KindInterrupt *interrupt = &runtime->kind->interrupt;
+        g_autofree char *request = NULL;
+        int64_t id;
+
+        if (!interrupt->message && interrupt->signal == 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_NOT_SUPPORTED, "Runtimes of the kind \"%s\" can't be interrupted; use Kill or Stop.",
+                                         runtime->kind->name);
+        if (runtime->state != RUNTIME_READY)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" is in the state %s; only one that is ready can be interrupted.",
+                                         runtime->id, runtime_state_to_string(runtime->state));
+        if (interrupt->signal != 0)
+                return runtime_kill(runtime, LINK_WHO_MAIN, interrupt->signal, reply, userdata, reterr);
+
+        request = handshake_request(runtime->handshake, interrupt->message, &id);
+        if (!request)
+                return sd_bus_error_set(reterr, RM_ERROR_HANDSHAKE_FAILED, "The runtime has no connection to be sent a message on.");
+        return refuse_request(keeper_link_send(runtime->link, request, reply, userdata), reterr);
+}
+
+static int runtime_check_input(Runtime *runtime, sd_bus_error *reterr) {
+        if (!runtime->options->input_pipe)
+                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime has no input; start it with the option Input=\"pipe\".");
+        if (!runtime->link || runtime->main_pid == 0 || !runtime_is_main_command(runtime, runtime->command))
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The command of the runtime \"%s\" doesn't run (state %s).", runtime->id,
+                                         runtime_state_to_string(runtime->state));
+        return 0;
+}
+
+int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        int r;
+
+        r = runtime_check_input(runtime, reterr);
+        if (r < 0)
+                return r;
+        if (size > LIMIT_INPUT)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "WriteInput takes at most %u bytes, not %zu; use OpenInput for more.",
+                                         LIMIT_INPUT, size);
+        return refuse_request(keeper_link_input_write(runtime->link, bytes, size, reply, userdata), reterr);
+}
+
+int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        int r;
+
+        r = runtime_check_input(runtime, reterr);
+        if (r < 0)
+                return r;
+        return refuse_request(keeper_link_input_open(runtime->link, reply, userdata), reterr);
+}
+
+int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        int r;
+
+        r = runtime_check_input(runtime, reterr);
+        if (r < 0)
+                return r;
+        return refuse_request(keeper_link_input_close(runtime->link, reply, userdata), reterr);
+}
+
+int runtime_set_limits(Runtime *runtime, const LimitSet *limits, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr) {
+        int r;
+
+        r = runtime->scope && runtime->scope_up ? scope_set_limits(runtime->scope, limits, done, userdata) : -ENOTCONN;
+        if (r == -EBUSY)
+                return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "Other limits are just being set; try again.");
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has no scope to limit (state %s).", runtime->id,
+                                         runtime_state_to_string(runtime->state));
+        return 0;
+}
+
+void runtime_limits_changed(Runtime *runtime, const LimitSet *limits) {
+        runtime->limits = *limits;
+        runtime_changed(runtime, RUNTIME_PROPERTY_LIMITS);
+        runtime_announce(runtime);
+}
+
+void runtime_watch_output(Runtime *runtime, uint64_t after) {
+        if (runtime->link)
+                (void) keeper_link_watch(runtime->link, after);
+}
+
+void runtime_set_link(Runtime *runtime, void *link) {
+        runtime->link_of_owner = link;
+}
+
+void *runtime_get_link(const Runtime *runtime) {
+        return runtime->link_of_owner;
+}
+
+const char *runtime_get_id(const Runtime *runtime) {
+        return runtime->id;
+}
+
+const Kind *runtime_get_kind(const Runtime *runtime) {
+        return runtime->kind;
+}
+
+const StartOptions *runtime_get_options(const Runtime *runtime) {
+        return runtime->options;
+}
+
+RuntimeState runtime_get_state(const Runtime *runtime) {
+        return runtime->state;
+}
+
+const char *runtime_get_status_text(const Runtime *runtime) {
+        return runtime->status_text;
+}
+
+const char *runtime_get_step(const Runtime *runtime) {
+        return runtime->state == RUNTIME_PREPARING ? runtime->plan->steps[runtime->command].name : "";
+}
+
+unsigned runtime_get_n_steps(const Runtime *runtime) {
+        return runtime_n_steps(runtime);
+}
+
+uint64_t runtime_get_deadline(const Runtime *runtime) {
+        return runtime->deadline_usec;
+}
+
+const char *runtime_get_unit(const Runtime *runtime) {
+        return runtime->unit;
+}
+
+const char *runtime_get_control_group(const Runtime *runtime) {
+        return runtime->control_group;
+}
+
+pid_t runtime_get_main_pid(const Runtime *runtime) {
+        return runtime->main_pid;
+}
+
+const char *runtime_get_node(const Runtime *runtime) {
+        return runtime->node;
+}
+
+const LimitSet *runtime_get_limits(const Runtime *runtime) {
+        return &runtime->limits;
+}
+
+uint64_t runtime_get_start_timestamp(const Runtime *runtime) {
+        return runtime->start_timestamp;
+}
+
+uint64_t runtime_get_ready_timestamp(const Runtime *runtime) {
+        return runtime->ready_timestamp;
+}
+
+uint64_t runtime_get_end_timestamp(const Runtime *runtime) {
+        return runtime->end_timestamp;
+}
+
+const Report *runtime_get_report(const Runtime *runtime) {
+        return runtime->state == RUNTIME_ENDED ? runtime->report : NULL;
+}
+
+const RingReader *runtime_get_ring(const Runtime *runtime) {
+        return &runtime->ring;
+}
+
+bool runtime_is_started(const Runtime *runtime) {
+        return runtime->started;
+}

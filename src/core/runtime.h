@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One runtime: its life from the waiting keeper to the end report. See runtime.c for the states, runtime-end.c for the ways to end. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "core/keeper-link.h"
+#include "core/kind.h"
+#include "core/record.h"
+#include "core/report.h"
+#include "core/scope.h"
+#include "core/start-options.h"
+#include "util/ring.h"
+
+typedef struct Runtime Runtime;
+
+/* What all runtimes of a manager share. Borrowed; outlives them. */
+typedef struct RuntimeContext {
+        sd_event *event;
+        ScopeBus *scopes;
+        RecordStore *records;
+        const char *keeper_path;
+        const char *slice;
+        const struct rlimit *fd_limit;
+} RuntimeContext;
+
+/* Properties that may change: bits for on_properties(). The order is that of runtime_property_table in the bus. */
+typedef enum RuntimeProperty {
+        RUNTIME_PROPERTY_STATE = 1 << 0,
+        RUNTIME_PROPERTY_STATUS_TEXT = 1 << 1,
+        RUNTIME_PROPERTY_STEP = 1 << 2,
+        RUNTIME_PROPERTY_DEADLINE = 1 << 3,
+        RUNTIME_PROPERTY_UNIT = 1 << 4,
+        RUNTIME_PROPERTY_CONTROL_GROUP = 1 << 5,
+        RUNTIME_PROPERTY_MAIN_PID = 1 << 6,
+        RUNTIME_PROPERTY_NODE = 1 << 7,
+        RUNTIME_PROPERTY_LIMITS = 1 << 8,
+        RUNTIME_PROPERTY_READY_TIMESTAMP = 1 << 9,
+        RUNTIME_PROPERTY_END_TIMESTAMP = 1 << 10,
+        RUNTIME_PROPERTY_END_REPORT = 1 << 11,
+} RuntimeProperty;
+
+/* News, in the order in which clients are to hear them. No handler may free the runtime, but for on_over. */
+typedef struct RuntimeHandler {
+        void (*on_properties)(void *userdata, Runtime *runtime, unsigned properties);
+        void (*on_state)(void *userdata, Runtime *runtime, RuntimeState old, RuntimeState new);
+        void (*on_setup_progress)(void *userdata, Runtime *runtime, unsigned index);
+        /* Exactly one of these two answers a start. */
+        void (*on_started)(void *userdata, Runtime *runtime);
+        void (*on_start_failed)(void *userdata, Runtime *runtime, const sd_bus_error *error);
+        void (*on_ready)(void *userdata, Runtime *runtime);
+        /* The answer to runtime_watch_output(): there are new lines. */
+        void (*on_output)(void *userdata, Runtime *runtime);
+        void (*on_warning)(void *userdata, Runtime *runtime, const char *code, const char *message, const char *key, uint64_t value);
+        /* Nothing runs any more, and no line will be added. Return true to be waited for: then call runtime_finish(). */
+        bool (*on_ending)(void *userdata, Runtime *runtime);
+        void (*on_ended)(void *userdata, Runtime *runtime);
+        /* The last: the owner may free it. */
+        void (*on_over)(void *userdata, Runtime *runtime);
+} RuntimeHandler;
+
+/* Takes options and plan; argv and environment are those of the command, ready to be executed. */
+typedef struct RuntimeParameters {
+        const char *id;
+        const Kind *kind;
+        StartOptions *options;
+        KindPlan *plan;
+        char **argv;            /* borrowed */
+        char **environment;     /* borrowed */
+        const char *executable; /* borrowed; absolute */
+        char **step_executables; /* borrowed; absolute, one a step */
+        const char *directory;  /* borrowed; absolute */
+        const char *init_ref;
+        const char *runtime_directory;
+        LimitSet limits;
+} RuntimeParameters;
+
+int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, const RuntimeHandler *handler, void *userdata, Runtime **ret);
+/* Ends nothing: a keeper that hasn't been told to run exits, others go on. */
+Runtime *runtime_free(Runtime *runtime);
+
+/* Starts the keeper and asks for the scope. reterr: StartFailed. */
+int runtime_start(Runtime *runtime, sd_bus_error *reterr);
+
+/* timeout_usec: for each stage, 0: kill at once, TIME_UNSET: as the runtime has it. */
+int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr);
+/* Goes on after on_ending() returned true. */
+void runtime_finish(Runtime *runtime);
+int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
+int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
+int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
+int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
+int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
+int runtime_set_limits(Runtime *runtime, const LimitSet *limits, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr);
+/* To be called when they are set. */
+void runtime_limits_changed(Runtime *runtime, const LimitSet *limits);
+/* Asks for one on_output() when there is a line after that number. */
+void runtime_watch_output(Runtime *runtime, uint64_t after);
+
+/* For the owner's lists, not owned. */
+void runtime_set_link(Runtime *runtime, void *link);
+void *runtime_get_link(const Runtime *runtime);
+
+const char *runtime_get_id(const Runtime *runtime);
+const Kind *runtime_get_kind(const Runtime *runtime);
+const StartOptions *runtime_get_options(const Runtime *runtime);
+RuntimeState runtime_get_state(const Runtime *runtime);
+const char *runtime_get_status_text(const Runtime *runtime);
+const char *runtime_get_step(const Runtime *runtime); /* "" if none runs */
+unsigned runtime_get_n_steps(const Runtime *runtime);
+uint64_t runtime_get_deadline(const Runtime *runtime); /* CLOCK_MONOTONIC, UINT64_MAX: none */
+const char *runtime_get_unit(const Runtime *runtime);
+const char *runtime_get_control_group(const Runtime *runtime);
+pid_t runtime_get_main_pid(const Runtime *runtime);
+const char *runtime_get_node(const Runtime *runtime);
+const LimitSet *runtime_get_limits(const Runtime *runtime);
+uint64_t runtime_get_start_timestamp(const Runtime *runtime);
+uint64_t runtime_get_ready_timestamp(const Runtime *runtime);
+uint64_t runtime_get_end_timestamp(const Runtime *runtime);
+const Report *runtime_get_report(const Runtime *runtime); /* NULL until it has ended */
+const RingReader *runtime_get_ring(const Runtime *runtime);
+bool runtime_is_started(const Runtime *runtime); /* whether on_started was called */

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One scope's life on the bus: StartTransientUnit, the job's own JobRemoved, and from then on the unit's ActiveState. Until the job is
+ * done the unit's state says nothing: a new scope is announced as inactive first. The unit is referenced (AddRef), so that its
+ * Result can still be read when it has gone inactive; the reference is given back with UnrefUnit, or by systemd when we leave the bus.
+ *
+ * Whether a scope that systemd calls dead really is, is for the caller to decide: it holds the process. */
+
+#include "core/scope.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <string.h>
+
+#include "core/sd-autoptr.h"
+#include "util/macro.h"
+
+#define SYSTEMD_NAME "org.freedesktop.systemd1"
+#define SYSTEMD_PATH "/org/freedesktop/systemd1"
+#define SYSTEMD_UNIT_PREFIX "/org/freedesktop/systemd1/unit"
+#define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
+#define SYSTEMD_UNIT "org.freedesktop.systemd1.Unit"
+#define SYSTEMD_SCOPE "org.freedesktop.systemd1.Scope"
+
+/* systemd's own patience when it is asked to stop the unit: we have been through our own stages by then. */
+#define SCOPE_TIMEOUT_STOP_USEC (5 * USEC_PER_SEC)
+
+struct ScopeBus {
+        sd_bus *bus;
+        sd_bus_slot *job_removed_match;
+        sd_bus_slot *properties_match;
+        sd_bus_slot *disconnected_match;
+        sd_bus_slot *subscribe_call;
+        GHashTable *by_unit; /* unit name → Scope, not owned */
+        GHashTable *by_path; /* object path → Scope, not owned */
+        bool no_oom_policy;  /* this systemd doesn't know OOMPolicy= for scopes */
+        void (*on_lost)(void *userdata);
+        void *userdata;
+};
+
+typedef enum ScopeState {
+        SCOPE_CALLING,  /* StartTransientUnit is under way */
+        SCOPE_STARTING, /* its job is */
+        SCOPE_ACTIVE,
+        SCOPE_ENDING,   /* inactive; its Result is being asked for */
+        SCOPE_DEAD,     /* there is no unit, or it isn't ours any more */
+} ScopeState;
+
+struct Scope {
+        ScopeBus *bus;
+        char *unit, *path, *description, *slice, *job;
+        pid_t pid;
+        LimitSet limits;
+        ScopeState state;
+        sd_bus_slot *start_call;
+        sd_bus_slot *stop_call;
+        sd_bus_slot *result_call;
+        sd_bus_slot *limits_call;
+        ScopeLimitsFunc limits_done;
+        void *limits_userdata;
+        const ScopeHandler *handler;
+        void *userdata;
+};
+
+static int scope_call_start(Scope *scope);
+
+static ScopeResult scope_result_from_string(const char *text) {
+        static const struct {
+                const char *name;
+                ScopeResult result;
+        } table[] = {
+                {"success", SCOPE_RESULT_SUCCESS},
+                {"resources", SCOPE_RESULT_RESOURCES},
+                {"timeout", SCOPE_RESULT_TIMEOUT},
+                {"oom-kill", SCOPE_RESULT_OOM_KILL},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                if (strcmp(table[i].name, text) == 0)
+                        return table[i].result;
+        return SCOPE_RESULT_UNKNOWN;
+}
+
+static void scope_release(Scope *scope) {
+        if (scope->state == SCOPE_DEAD)
+                return;
+        scope->state = SCOPE_DEAD;
+        g_hash_table_remove(scope->bus->by_unit, scope->unit);
+        g_hash_table_remove(scope->bus->by_path, scope->path);
+}
+
+static void scope_unref_unit(Scope *scope) {
+        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "UnrefUnit", NULL, NULL, "s",
+                                        scope->unit);
+}
+
+static void scope_fail_start(Scope *scope, const char *message) {
+        scope_release(scope);
+        scope->handler->on_start_failed(scope->userdata, message);
+}
+
+static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        Scope *scope = userdata;
+        ScopeResult result = SCOPE_RESULT_UNKNOWN;
+        const char *text;
+
+        scope->result_call = sd_bus_slot_unref(scope->result_call);
+        if (!sd_bus_message_is_method_error(reply, NULL) && sd_bus_message_read(reply, "v", "s", &text) > 0)
+                result = scope_result_from_string(text);
+
+        scope_unref_unit(scope);
+        scope_release(scope);
+        scope->handler->on_gone(scope->userdata, result);
+        return 0;
+}
+
+static void scope_enter_ending(Scope *scope) {
+        int r;
+
+        scope->state = SCOPE_ENDING;
+        r = sd_bus_call_method_async(scope->bus->bus, &scope->result_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get",
+                                     on_result, scope, "ss", SYSTEMD_SCOPE, "Result");
+        if (r < 0) {
+                scope_release(scope);
+                scope->handler->on_gone(scope->userdata, SCOPE_RESULT_UNKNOWN);
+        }
+}
+
+static int read_active_state(sd_bus_message *message, const char **ret) {
+        const char *interface, *name;
+        int r;
+
+        *ret = NULL;
+        r = sd_bus_message_read(message, "s", &interface);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_enter_container(message, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
+                r = sd_bus_message_read(message, "s", &name);
+                if (r < 0)
+                        return r;
+                r = strcmp(name, "ActiveState") == 0 ? sd_bus_message_read(message, "v", "s", ret) : sd_bus_message_skip(message, "v");
+                if (r < 0)
+                        return r;
+                r = sd_bus_message_exit_container(message);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+        const char *active_state;
+        Scope *scope;
+
+        scope = g_hash_table_lookup(bus->by_path, sd_bus_message_get_path(message));
+        if (!scope || scope->state != SCOPE_ACTIVE)
+                return 0;
+        if (read_active_state(message, &active_state) < 0 || !active_state)
+                return 0;
+
+        if (strcmp(active_state, "deactivating") == 0)
+                scope->handler->on_stopping(scope->userdata);
+        else if (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0)
+                scope_enter_ending(scope);
+        return 0;
+}
+
+static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+        const char *job, *unit, *result;
+        g_autofree char *text = NULL;
+        Scope *scope;
+        uint32_t id;
+        int r;
+
+        r = sd_bus_message_read(message, "uoss", &id, &job, &unit, &result);
+        if (r < 0)
+                return 0;
+        scope = g_hash_table_lookup(bus->by_unit, unit);
+        if (!scope || scope->state != SCOPE_STARTING || strcmp(scope->job, job) != 0)
+                return 0;
+
+        if (strcmp(result, "done") == 0) {
+                scope->state = SCOPE_ACTIVE;
+                scope->handler->on_started(scope->userdata);
+                return 0;
+        }
+        text = g_strdup_printf("systemd ended the start job of %s with the result \"%s\"", unit, result);
+        scope_unref_unit(scope);
+        scope_fail_start(scope, text);
+        return 0;
+}
+
+static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        Scope *scope = userdata;
+        const sd_bus_error *error;
+        const char *job;
+
+        scope->start_call = sd_bus_slot_unref(scope->start_call);
+        error = sd_bus_message_get_error(reply);
+        if (error) {
+                /* The only property of ours that a systemd we support may lack. */
+                if (!scope->bus->no_oom_policy && strstr(error->message ?: "", "OOMPolicy")) {
+                        scope->bus->no_oom_policy = true;
+                        if (scope_call_start(scope) >= 0)
+                                return 0;
+                }
+                scope_fail_start(scope, error->message ?: error->name);
+                return 0;
+        }
+        if (sd_bus_message_read(reply, "o", &job) < 0) {
+                scope_fail_start(scope, "systemd gave an answer that makes no sense");
+                return 0;
+        }
+        scope->job = g_strdup(job);
+        scope->state = SCOPE_STARTING;
+        return 0;
+}
+
+static int append_limits(sd_bus_message *message, const LimitSet *limits, bool all) {
+        for (size_t i = 0; i < _LIMIT_KEY_MAX; i++) {
+                int r;
+
+                if (!all && limits->value[i] == UINT64_MAX)
+                        continue;
+                r = sd_bus_message_append(message, "(sv)", limit_key_table[i].name, "t", limits->value[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int scope_call_start(Scope *scope) {
+        g_autoptr(sd_bus_message) message = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(scope->bus->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(message, "ss", scope->unit, "fail");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(message, 'a', "(sv)");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description, "Slice", "s", scope->slice,
+                                  "PIDs", "au", 1, (uint32_t) scope->pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed",
+                                  "AddRef", "b", 1, "TimeoutStopUSec", "t", SCOPE_TIMEOUT_STOP_USEC);
+        if (r < 0)
+                return r;
+        if (!scope->bus->no_oom_policy) {
+                r = sd_bus_message_append(message, "(sv)", "OOMPolicy", "s", "continue");
+                if (r < 0)
+                        return r;
+        }
+        r = append_limits(message, &scope->limits, false);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(message);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(message, "a(sa(sv))", 0);
+        if (r < 0)
+                return r;
+        return sd_bus_call_async(scope->bus->bus, &scope->start_call, message, on_start_reply, scope, 0);
+}
+
+int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
+        g_autofree char *path = NULL;
+        Scope *scope;
+        int r;
+
+        r = sd_bus_path_encode(SYSTEMD_UNIT_PREFIX, options->unit, &path);
+        if (r < 0)
+                return r;
+
+        scope = g_new0(Scope, 1);
+        *scope = (Scope){
+                .bus = bus,
+                .unit = g_strdup(options->unit),
+                .path = g_steal_pointer(&path),
+                .description = g_strdup(options->description),
+                .slice = g_strdup(options->slice),
+                .pid = options->pid,
+                .limits = options->limits,
+                .handler = handler,
+                .userdata = userdata,
+        };
+        g_hash_table_insert(bus->by_unit, scope->unit, scope);
+        g_hash_table_insert(bus->by_path, scope->path, scope);
+
+        r = scope_call_start(scope);
+        if (r < 0) {
+                scope_free(scope);
+                return r;
+        }
+        *ret = scope;
+        return 0;
+}
+
+Scope *scope_free(Scope *scope) {
+        if (!scope)
+                return NULL;
+        if (scope->state == SCOPE_ACTIVE || scope->state == SCOPE_STARTING || scope->state == SCOPE_ENDING)
+                scope_unref_unit(scope);
+        scope_release(scope);
+        sd_bus_slot_unref(scope->start_call);
+        sd_bus_slot_unref(scope->stop_call);
+        sd_bus_slot_unref(scope->result_call);
+        sd_bus_slot_unref(scope->limits_call);
+        g_free(scope->unit);
+        g_free(scope->path);
+        g_free(scope->description);
+        g_free(scope->slice);
+        g_free(scope->job);
+        g_free(scope);
+        return NULL;
+}
+
+const char *scope_unit(const Scope *scope) {
+        return scope->unit;
+}
+
+static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        Scope *scope = userdata;
+
+        scope->stop_call = sd_bus_slot_unref(scope->stop_call);
+        if (!sd_bus_message_is_method_error(reply, SYSTEMD_NAME ".NoSuchUnit"))
+                return 0;
+
+        /* It has been collected already, and the signal that said so was for somebody else's reference. */
+        scope_release(scope);
+        scope->handler->on_gone(scope->userdata, SCOPE_RESULT_UNKNOWN);
+        return 0;
+}
+
+void scope_stop(Scope *scope) {
+        if (scope->state != SCOPE_ACTIVE || scope->stop_call)
+                return;
+        (void) sd_bus_call_method_async(scope->bus->bus, &scope->stop_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", on_stop_reply,
+                                        scope, "ss", scope->unit, "replace");
+}
+
+void scope_kill(Scope *scope) {
+        if (scope->state != SCOPE_ACTIVE)
+                return;
+        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "KillUnit", NULL, NULL, "ssi",
+                                        scope->unit, "all", 9);
+}
+
+static int on_limits_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        Scope *scope = userdata;
+
+        scope->limits_call = sd_bus_slot_unref(scope->limits_call);
+        scope->limits_done(scope->limits_userdata, sd_bus_message_get_error(reply));
+        return 0;
+}
+
+int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done, void *userdata) {
+        g_autoptr(sd_bus_message) message = NULL;
+        int r;
+
+        if (scope->state != SCOPE_ACTIVE)
+                return -ENOTCONN;
+        if (scope->limits_call)
+                return -EBUSY;
+        r = sd_bus_message_new_method_call(scope->bus->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "SetUnitProperties");
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(message, "sb", scope->unit, 1);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(message, 'a', "(sv)");
+        if (r < 0)
+                return r;
+        r = append_limits(message, limits, true);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_close_container(message);
+        if (r < 0)
+                return r;
+        r = sd_bus_call_async(scope->bus->bus, &scope->limits_call, message, on_limits_reply, scope, 0);
+        if (r < 0)
+                return r;
+        scope->limits_done = done;
+        scope->limits_userdata = userdata;
+        return 0;
+}
+
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+
+        bus->on_lost(bus->userdata);
+        return 0;
+}
+
+static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+
+        /* A failure shows in the first start, which then has somebody to be told to. */
+        bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
+        return 0;
+}
+
+static int scope_bus_connect(ScopeBus *bus, sd_event *event, const char *address) {
+        int r;
+
+        if (address) {
+                r = sd_bus_new(&bus->bus);
+                if (r < 0)
+                        return r;
+                r = sd_bus_set_address(bus->bus, address);
+                if (r < 0)
+                        return r;
+                r = sd_bus_set_bus_client(bus->bus, 1);
+                if (r < 0)
+                        return r;
+                r = sd_bus_set_description(bus->bus, "systemd");
+                if (r < 0)
+                        return r;
+                r = sd_bus_start(bus->bus);
+        } else
+                r = sd_bus_open_user_with_description(&bus->bus, "systemd");
+        if (r < 0)
+                return r;
+        return sd_bus_attach_event(bus->bus, event, SD_EVENT_PRIORITY_NORMAL);
+}
+
+int scope_bus_new(sd_event *event, const char *address, void (*on_lost)(void *userdata), void *userdata, ScopeBus **ret) {
+        ScopeBus *bus;
+        int r;
+
+        bus = g_new0(ScopeBus, 1);
+        bus->on_lost = on_lost;
+        bus->userdata = userdata;
+        bus->by_unit = g_hash_table_new(g_str_hash, g_str_equal);
+        bus->by_path = g_hash_table_new(g_str_hash, g_str_equal);
+
+        r = scope_bus_connect(bus, event, address);
+        if (r < 0)
+                goto fail;
+        r = sd_bus_match_signal_async(bus->bus, &bus->disconnected_match, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                                      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
+        if (r < 0)
+                goto fail;
+        r = sd_bus_match_signal_async(bus->bus, &bus->job_removed_match, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed,
+                                      NULL, bus);
+        if (r < 0)
+                goto fail;
+        r = sd_bus_add_match_async(bus->bus, &bus->properties_match,
+                                   "type='signal',sender='" SYSTEMD_NAME "',path_namespace='" SYSTEMD_UNIT_PREFIX "',"
+                                   "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='" SYSTEMD_UNIT "'",
+                                   on_properties_changed, NULL, bus);
+        if (r < 0)
+                goto fail;
+        r = sd_bus_call_method_async(bus->bus, &bus->subscribe_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_subscribed, bus,
+                                     NULL);
+        if (r < 0)
+                goto fail;
+        *ret = bus;
+        return 0;
+
+fail:
+        scope_bus_free(bus);
+        return r;
+}
+
+ScopeBus *scope_bus_free(ScopeBus *bus) {
+        if (!bus)
+                return NULL;
+        sd_bus_slot_unref(bus->job_removed_match);
+        sd_bus_slot_unref(bus->properties_match);
+        sd_bus_slot_unref(bus->disconnected_match);
+        sd_bus_slot_unref(bus->subscribe_call);
+        if (bus->bus)
+                sd_bus_flush_close_unref(bus->bus);
+        g_hash_table_unref(bus->by_unit);
+        g_hash_table_unref(bus->by_path);
+        g_free(bus);
+        return NULL;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Transient scopes: the only room that talks to systemd.
+ *
+ * A ScopeBus is the connection to a service manager (the user's, or PID 1), with its signal matches, which are for all units at once: their
+ * number doesn't grow with the number of scopes. A Scope is one unit made around a waiting process. */
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "core/limits-set.h"
+
+typedef struct ScopeBus ScopeBus;
+typedef struct Scope Scope;
+
+/* The Result property of a scope unit. */
+typedef enum ScopeResult {
+        SCOPE_RESULT_UNKNOWN,
+        SCOPE_RESULT_SUCCESS,
+        SCOPE_RESULT_RESOURCES,
+        SCOPE_RESULT_TIMEOUT,
+        SCOPE_RESULT_OOM_KILL,
+} ScopeResult;
+
+typedef struct ScopeOptions {
+        const char *unit;        /* full name, ending in .scope */
+        const char *description; /* one line */
+        const char *slice;
+        pid_t pid;               /* a child of ours, not reaped: its PID can't be reused meanwhile */
+        LimitSet limits;
+} ScopeOptions;
+
+typedef struct ScopeHandler {
+        /* The unit's job is done. */
+        void (*on_started)(void *userdata);
+        /* There is no unit. `message` is systemd's sentence, or ours. */
+        void (*on_start_failed)(void *userdata, const char *message);
+        /* Somebody stops the unit. */
+        void (*on_stopping)(void *userdata);
+        /* The unit is inactive or failed, and has been released. Nothing follows. */
+        void (*on_gone)(void *userdata, ScopeResult result);
+} ScopeHandler;
+
+/* Answer to scope_set_limits(): error is NULL when they are set. */
+typedef void (*ScopeLimitsFunc)(void *userdata, const sd_bus_error *error);
+
+/* Connects to the manager at address (NULL: that of the user's session). on_lost: the connection is gone, all scopes with it; may
+ * be called from within any event. */
+int scope_bus_new(sd_event *event, const char *address, void (*on_lost)(void *userdata), void *userdata, ScopeBus **ret);
+ScopeBus *scope_bus_free(ScopeBus *bus);
+
+/* Asks for the unit; the handler's on_started or on_start_failed tells. */
+int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);
+/* Forgets the unit without stopping it; it is released if it is there. No handler is called any more. */
+Scope *scope_free(Scope *scope);
+
+const char *scope_unit(const Scope *scope);
+/* Stops the unit: systemd sends SIGTERM, then SIGKILL. */
+void scope_stop(Scope *scope);
+/* SIGKILL to all of the unit, the keeper too. */
+void scope_kill(Scope *scope);
+int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done, void *userdata);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a client asked for, as checked values: the options of StartRuntime that are common to all kinds (dbus/ documents them), and those that the
+ * kind declares. */
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/limits-set.h"
+
+/* A time that wasn't given; UINT64_MAX is infinity. */
+#define TIME_UNSET (UINT64_MAX - 1)
+
+typedef struct StartOptions {
+        char *id; /* NULL: choose one */
+        char *description;
+        char **labels; /* key, value, key, value …, sorted by key, NULL at the end */
+        char **command;
+        char **arguments;
+        char **environment;
+        char **unset_environment;
+        char *working_directory;
+        bool input_pipe;
+        bool no_new_privileges;
+        uint64_t timeout_start_usec;
+        uint64_t timeout_setup_usec;
+        uint64_t timeout_handshake_usec;
+        uint64_t timeout_stop_usec;
+        uint64_t runtime_max_usec;
+        uint64_t retain_usec;
+        uint64_t ring_bytes;
+        LimitSet limits;
+        GHashTable *values; /* option of the kind → KindValue */
+        char *fingerprint;  /* of all of the above as the client sent it: equal if a start is repeated */
+        uid_t uid;          /* who asks */
+} StartOptions;
+
+StartOptions *start_options_new(uid_t uid);
+StartOptions *start_options_free(StartOptions *options);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(StartOptions, start_options_free)
+
+/* Sets fingerprint from all the other fields. */
+void start_options_seal(StartOptions *options);
+
+/* The value of a label, NULL if there is no such. */
+const char *start_options_get_label(const StartOptions *options, const char *key);
+
+/* The defaults and bounds of the common options' times. */
+#define START_TIMEOUT_MAX_USEC (UINT64_C(5) * 1000000)
+#define STOP_TIMEOUT_DEFAULT_USEC (UINT64_C(5) * 1000000)
+#define SETUP_TIMEOUT_DEFAULT_USEC (UINT64_C(10) * 60 * 1000000)
+#define RETAIN_DEFAULT_USEC (UINT64_C(10) * 60 * 1000000)
+#define TIMEOUT_MAX_USEC (UINT64_C(24) * 3600 * 1000000)

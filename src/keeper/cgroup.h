@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "util/link.h"
+
+typedef struct Cgroup {
+        int payload_fd; /* the payload's directory */
+        int events_fd;  /* its cgroup.events: POLLPRI when that changes */
+        int kill_fd;    /* its cgroup.kill, or -EBADF before Linux 5.14 */
+} Cgroup;
+
+#define CGROUP_EMPTY ((Cgroup) { .payload_fd = -EBADF, .events_fd = -EBADF, .kill_fd = -EBADF })
+
+/* Makes the two child cgroups of the scope we are in and moves us into ours. Negative errno; nothing is open then. */
+int cgroup_prepare(Cgroup *cgroup);
+void cgroup_done(Cgroup *cgroup);
+
+/* 1 if a process lives anywhere in the payload, 0 if none, negative errno. Rearms events_fd. */
+int cgroup_is_populated(const Cgroup *cgroup);
+
+/* Moves the calling process into the payload. Safe between fork and exec. */
+int cgroup_enter(const Cgroup *cgroup);
+
+/* Sends signo, unless it is 0, and SIGCONT behind it where a stopped process would sleep through it, to every process in the payload and below.
+ * Returns how many there are. */
+unsigned cgroup_signal(const Cgroup *cgroup, int signo);
+
+/* Kills everything in the payload at once, forks in progress included. */
+void cgroup_kill(const Cgroup *cgroup);
+
+/* Fills in what the kernel counted, and UINT64_MAX for what it did not. */
+void cgroup_read_usage(const Cgroup *cgroup, struct link_done *done);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <poll.h>
+
+#include "util/limits.h"
+#include "util/macro.h"
+
+typedef struct Input {
+        int fd;          /* write end, -EBADF before and after */
+        bool ended;      /* there was a pipe and it is closed, or there will never be one */
+        bool closing;    /* closed behind what is buffered */
+        uint8_t *buffer; /* LIMIT_INPUT bytes, when first needed */
+        size_t offset;
+        size_t size;
+} Input;
+
+void input_init(Input *input);
+
+/* Makes the pipe; the read end is the caller's, to give away and close. */
+int input_open(Input *input, int *ret_read_fd);
+void input_close(Input *input);
+
+void input_prepare_poll(const Input *input, struct pollfd *fd);
+void input_process(Input *input, const struct pollfd *fd);
+
+/* The three requests. 0, or -ENOTCONN before there is a pipe, -EPIPE when it is closed, -EAGAIN when it is full. */
+int input_write(Input *input, const void *bytes, size_t size);
+int input_duplicate(Input *input);
+int input_request_close(Input *input);

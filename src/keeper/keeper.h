@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <sys/types.h>
+
+#include "keeper/cgroup.h"
+#include "keeper/control.h"
+#include "keeper/events.h"
+#include "keeper/input.h"
+#include "keeper/link-end.h"
+#include "keeper/output.h"
+#include "keeper/plan.h"
+#include "util/ring.h"
+
+/* The command that was run last. */
+typedef enum CommandState {
+        COMMAND_NONE,     /* no LINK_RUN yet */
+        COMMAND_STARTING, /* its process exists, execve() is not known to have worked */
+        COMMAND_RUNNING,
+        COMMAND_ENDING,   /* its process has been reaped, others of the payload may be left */
+        COMMAND_SETTLED,  /* nothing runs */
+} CommandState;
+
+typedef struct Keeper {
+        LinkEnd link;
+        EventQueue events;
+        RingWriter ring;
+        Plan plan;
+        int plan_error; /* why there is no plan */
+        Cgroup cgroup;
+        Output output;
+        Input input;
+        Control control;
+
+        int signal_fd;
+        int directory_fd;
+        int status_fd;       /* of a process that is starting */
+        bool prepared;       /* cgroups and sockets are there */
+        bool more_to_reap;
+        bool resume_control; /* an acknowledgement has made room */
+
+        CommandState state;
+        uint32_t command;
+        bool last;             /* no command follows */
+        pid_t pid;             /* of the first process while it isn't reaped */
+        bool killed;           /* all of it has been sent SIGKILL: who is left is dying, not left behind */
+        uint64_t kill_usec;    /* CLOCK_MONOTONIC when what was left behind is killed (again) */
+        struct link_failed failed;
+        struct link_exited exited;
+
+        unsigned leftovers;
+        bool finishing;        /* LINK_COLLECT asked for the end */
+        bool collected;        /* it is known that the daemon has the record */
+        uint64_t patience_usec; /* how long we wait for a daemon while nothing runs */
+        uint64_t abandon_usec; /* CLOCK_MONOTONIC when we stop waiting for a daemon */
+
+        uint8_t buffer[LINK_MESSAGE_MAX]; /* for one message or one read at a time */
+} Keeper;
+
+/* keeper is all zero, and large: its buffers cost nothing until they are used. The fds are the ones link.h names. */
+int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd);
+void keeper_done(Keeper *keeper);
+
+/* Runs until all is done and collected, or nobody wants it. 0 or negative errno. */
+int keeper_loop(Keeper *keeper);

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A bound socket named `name` in a directory, listening unless it is of datagrams; whatever had the name is gone. Negative errno. */
+int socket_bind(int type, int directory_fd, const char *directory, const char *name);

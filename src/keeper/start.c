@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* All that is made before a command can run: once the two cgroups and the socket for the next daemon, then for each command its pipes
+ * and its process. What can't be made is told by its stage. */
+
+#include "keeper/start.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "keeper/clock.h"
+#include "keeper/process.h"
+#include "keeper/socket.h"
+#include "util/names.h"
+
+/* Once, before the first command: the cgroups, and the socket for the next daemon. */
+static int prepare(Keeper *keeper, enum link_stage *ret_stage) {
+        int r;
+
+        if (keeper->prepared)
+                return 0;
+
+        *ret_stage = LINK_STAGE_SPEC;
+        if (keeper->plan_error < 0)
+                return keeper->plan_error;
+
+        *ret_stage = LINK_STAGE_CGROUP;
+        if (keeper->cgroup.payload_fd < 0) {
+                r = cgroup_prepare(&keeper->cgroup);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_stage = LINK_STAGE_SOCKET;
+        if (keeper->directory_fd < 0)
+                keeper->directory_fd = open(keeper->plan.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (keeper->directory_fd < 0)
+                return -errno;
+        r = socket_bind(SOCK_SEQPACKET, keeper->directory_fd, keeper->plan.directory, RM_KEEPER_SOCKET);
+        if (r < 0)
+                return r;
+        keeper->link.listener_fd = r;
+        keeper->prepared = true;
+        return 0;
+}
+
+/* The runtime's ends of its pipes, while the process is being made. */
+typedef struct RuntimeEnds {
+        int input, output, error, protocol_read, protocol_write;
+} RuntimeEnds;
+
+static void close_ends(RuntimeEnds *ends) {
+        fd_close(ends->input);
+        fd_close(ends->output);
+        fd_close(ends->error);
+        fd_close(ends->protocol_read);
+        fd_close(ends->protocol_write);
+}
+
+/* Only the command itself has input and a way to talk to the daemon: a setup step could say READY=1 in its stead. */
+static int open_ends(Keeper *keeper, bool setup, RuntimeEnds *ends, enum link_stage *ret_stage) {
+        const struct spec_header *header = keeper->plan.spec.header;
+        int r;
+
+        *ret_stage = LINK_STAGE_STDIO;
+        r = output_open(&keeper->output, setup, &ends->output, &ends->error);
+        if (r < 0 || setup)
+                return r;
+
+        if (header->input == SPEC_INPUT_PIPE) {
+                r = input_open(&keeper->input, &ends->input);
+                if (r < 0)
+                        return r;
+        } else
+                input_close(&keeper->input);
+
+        switch ((enum spec_transport) header->transport) {
+        case SPEC_TRANSPORT_PIPES:
+                return control_open_pipes(&keeper->control, &ends->protocol_read, &ends->protocol_write);
+        case SPEC_TRANSPORT_SOCKET:
+        case SPEC_TRANSPORT_NOTIFY:
+                *ret_stage = LINK_STAGE_SOCKET;
+                return control_listen(&keeper->control, (enum spec_transport) header->transport, keeper->directory_fd, keeper->plan.directory);
+        case SPEC_TRANSPORT_LINE:
+                *ret_stage = LINK_STAGE_SPEC;
+                return output_watch_for(&keeper->output, keeper->plan.line);
+        case SPEC_TRANSPORT_NONE:
+                break;
+        }
+        return 0;
+}
+
+static void announce(Keeper *keeper) {
+        uint32_t cookie = 0;
+        const char *text;
+        size_t size;
+
+        while (plan_next_announce(&keeper->plan, keeper->command, &cookie, &text, &size) > 0)
+                (void) ring_append(&keeper->ring, RING_STREAM_SETUP, 0, clock_usec(CLOCK_REALTIME), text, size);
+}
+
+int start_process(Keeper *keeper, enum link_stage *ret_stage) {
+        _cleanup_(close_ends) RuntimeEnds ends = { -EBADF, -EBADF, -EBADF, -EBADF, -EBADF };
+        _cleanup_(plan_command_done) PlanCommand command = {};
+        int r;
+
+        r = prepare(keeper, ret_stage);
+        if (r < 0)
+                return r;
+
+        *ret_stage = LINK_STAGE_SPEC;
+        r = plan_get_command(&keeper->plan, keeper->command, &command);
+        if (r < 0)
+                return r;
+        announce(keeper);
+        keeper->exited.first_line = ring_writer_last(&keeper->ring) + 1;
+
+        r = open_ends(keeper, command.setup, &ends, ret_stage);
+        if (r < 0)
+                return r;
+
+        ProcessStart start = {
+                .cgroup = &keeper->cgroup,
+                .command = &command,
+                .working_directory = keeper->plan.working_directory,
+                .no_new_privileges = (keeper->plan.spec.header->flags & SPEC_NO_NEW_PRIVILEGES) != 0,
+                .input_fd = ends.input,
+                .output_fd = ends.output,
+                .error_fd = ends.error,
+                .protocol_read_fd = ends.protocol_read,
+                .protocol_write_fd = ends.protocol_write,
+        };
+        return process_start(&start, &keeper->pid, &keeper->status_fd, ret_stage);
+}

@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Runs in the container that with-system boots, as a service: makes the user, if
+# one is asked for, runs the command, leaves its exit code and powers off.
+
+here=/run/with-system
+user='' cwd=/ environment=() command=()
+# shellcheck source=/dev/null
+. $here/job
+: >$here/started
+exec </dev/null >$here/stdout 2>$here/stderr
+
+finish() {
+        echo "$1" >$here/code
+        exec systemctl poweroff --force --force >/dev/null 2>&1
+}
+
+broken() {
+        echo "with-system: $*" >&2
+        finish 125
+}
+
+if [ -z "$user" ]; then
+        cd "$cwd" || broken "can't enter $cwd"
+        env --unset=INVOCATION_ID --unset=SYSTEMD_EXEC_PID --unset=JOURNAL_STREAM HOME=/root "${environment[@]}" "${command[@]}"
+        finish $?
+fi
+
+id "$user" >/dev/null 2>&1 ||
+        useradd --create-home --shell /bin/bash "$user" || broken "can't make the user $user"
+uid=$(id -u "$user")
+{ loginctl enable-linger "$user" && systemctl start "user@$uid.service"; } ||
+        broken "the user manager of $user did not start"
+
+# A service of that manager, so that limits and environment are those that
+# systemd gives an ordinary user, not ours. The command is in a script, since
+# systemd would expand variables in it, and percent signs in the environment.
+{
+        for variable in "${environment[@]}"; do
+                echo "export ${variable@Q}"
+        done
+        echo "exec ${command[*]@Q}"
+} >$here/command
+cd / && setpriv --reuid="$uid" --regid="$(id -g "$user")" --init-groups \
+        env --ignore-environment PATH="$PATH" HOME="$(getent passwd "$user" | cut -d: -f6)" \
+        XDG_RUNTIME_DIR="/run/user/$uid" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$uid/bus" \
+        systemd-run --user --quiet --wait --pipe --collect --service-type=exec --unit=with-system-command \
+        --working-directory="$cwd" -- /bin/bash $here/command
+finish $?
