@@ -11,16 +11,16 @@
 #include "core/manager.h"
 #include "core/sd-autoptr.h"
 
-typedef struct Bus {
+struct Bus {
         sd_event *event;
-        sd_bus *bus;
+        sd_bus *bus; /* NULL while there is no connection */
         Manager *manager;
         PeerTable *peers;
         GHashTable *objects; /* Runtime → RuntimeObject */
         GPtrArray *subscribers; /* peers with a subscription at the manager, not owned */
         void (*on_idle)(void *userdata); /* see service.h */
         void *on_idle_userdata;
-} Bus;
+};
 
 typedef struct RuntimeObject {
         Bus *bus;
@@ -49,6 +49,9 @@ int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr);
 int bus_kill(RuntimeObject *object, sd_bus_message *call, const char *who, int32_t signo, sd_bus_error *reterr);
 /* An answer of the keeper as the answer to a call; userdata: the call, of which it takes the reference. */
 void bus_answer_call(void *userdata, int error, int fd);
+
+/* The connection is gone, and those who called with it. */
+void bus_drop_calls(Bus *bus);
 
 /* emitter.c: the only place that sends signals, but for output (feed.c) */
 void emit_runtime_added(RuntimeObject *object);

@@ -9,6 +9,8 @@
 static sd_bus_message *new_signal(RuntimeObject *object, const char *path, const char *interface, const char *member) {
         sd_bus_message *message = NULL;
 
+        if (!object->bus->bus)
+                return NULL;
         return sd_bus_message_new_signal(object->bus->bus, &message, path, interface, member) >= 0 ? message : NULL;
 }
 

@@ -10,6 +10,7 @@
 
 #include <time.h>
 
+#include "bus/bus.h"
 #include "bus/lines.h"
 #include "core/sd-autoptr.h"
 #include "util/limits.h"
@@ -29,7 +30,7 @@ typedef struct Stream {
 } Stream;
 
 struct Feed {
-        sd_bus *bus;
+        Bus *bus;
         char *path;
         Runtime *runtime;
         GPtrArray *streams; /* Stream, owned */
@@ -53,10 +54,10 @@ static bool stream_is_blocked(const Stream *stream) {
 static void stream_send_dropped(Stream *stream, uint64_t first, uint64_t count) {
         g_autoptr(sd_bus_message) message = NULL;
 
-        if (sd_bus_message_new_signal(stream->feed->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputDropped") < 0 ||
+        if (sd_bus_message_new_signal(stream->feed->bus->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputDropped") < 0 ||
             sd_bus_message_append(message, "tt", first, count) < 0)
                 return;
-        if (sd_bus_send_to(stream->feed->bus, message, peer_get_name(stream->peer), NULL) >= 0)
+        if (sd_bus_send_to(stream->feed->bus->bus, message, peer_get_name(stream->peer), NULL) >= 0)
                 peer_sent(stream->peer, LINES_OVERHEAD);
 }
 
@@ -72,14 +73,14 @@ static int stream_send(Stream *stream) {
                 stream_send_dropped(stream, stream->cursor.number, oldest - stream->cursor.number);
                 stream->cursor = ring_cursor_after(oldest - 1);
         }
-        r = sd_bus_message_new_signal(stream->feed->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputLines");
+        r = sd_bus_message_new_signal(stream->feed->bus->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputLines");
         if (r < 0)
                 return r;
         room = MIN_OF(peer_get_room(stream->peer), LIMIT_SIGNAL_BATCH);
         r = lines_append(message, ring, &stream->cursor, LINES_TEXT | LINES_NO_GAP, UINT32_MAX, room, &size);
         if (r <= 0)
                 return r;
-        r = sd_bus_send_to(stream->feed->bus, message, peer_get_name(stream->peer), NULL);
+        r = sd_bus_send_to(stream->feed->bus->bus, message, peer_get_name(stream->peer), NULL);
         if (r < 0)
                 return r;
         peer_sent(stream->peer, size);
@@ -166,16 +167,16 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-int feed_new(sd_event *event, sd_bus *bus, const char *path, Runtime *runtime, Feed **ret) {
+int feed_new(Bus *bus, const char *path, Runtime *runtime, Feed **ret) {
         Feed *feed;
         int r;
 
         feed = g_new0(Feed, 1);
-        feed->bus = sd_bus_ref(bus);
+        feed->bus = bus;
         feed->path = g_strdup(path);
         feed->runtime = runtime;
         feed->streams = g_ptr_array_new();
-        r = sd_event_add_time(event, &feed->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, feed);
+        r = sd_event_add_time(bus->event, &feed->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_timer, feed);
         if (r < 0) {
                 feed_free(feed);
                 return r;
@@ -198,7 +199,6 @@ Feed *feed_free(Feed *feed) {
                 stream_free(feed->streams->pdata[0]);
         g_ptr_array_unref(feed->streams);
         sd_event_source_disable_unref(feed->timer);
-        sd_bus_unref(feed->bus);
         g_free(feed->path);
         g_free(feed);
         return NULL;

@@ -10,6 +10,7 @@
 #include "core/runtime.h"
 
 typedef struct Feed Feed;
+typedef struct Bus Bus;
 
 /* How a peer came to be subscribed; a stream ends when none is left. */
 typedef enum FeedSource {
@@ -17,7 +18,7 @@ typedef enum FeedSource {
         FEED_BY_MANAGER = 1 << 1,
 } FeedSource;
 
-int feed_new(sd_event *event, sd_bus *bus, const char *path, Runtime *runtime, Feed **ret);
+int feed_new(Bus *bus, const char *path, Runtime *runtime, Feed **ret);
 /* Its streams are gone from their peers when this returns. */
 Feed *feed_free(Feed *feed);
 

@@ -76,7 +76,7 @@ static void on_added(void *userdata, Runtime *runtime) {
         object->start_calls = g_ptr_array_new_with_free_func(message_unref);
         object->wait_calls = g_ptr_array_new_with_free_func(wait_call_free);
         if (bus_runtime_path(runtime_get_id(runtime), &object->path) < 0 ||
-            feed_new(bus->event, bus->bus, object->path, runtime, &object->feed) < 0)
+            feed_new(bus, object->path, runtime, &object->feed) < 0)
                 g_error("Out of memory");
         g_hash_table_insert(bus->objects, runtime, object);
         emit_runtime_added(object);
@@ -237,6 +237,19 @@ int bus_kill(RuntimeObject *object, sd_bus_message *call, const char *who, int32
         if (r < 0)
                 sd_bus_message_unref(call);
         return r < 0 ? r : 1;
+}
+
+void bus_drop_calls(Bus *bus) {
+        GHashTableIter iter;
+        gpointer value;
+
+        g_hash_table_iter_init(&iter, bus->objects);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                RuntimeObject *object = value;
+
+                g_ptr_array_set_size(object->start_calls, 0);
+                g_ptr_array_set_size(object->wait_calls, 0);
+        }
 }
 
 int bus_reply_sized(Bus *bus, sd_bus_message *reply, sd_bus_message *call, size_t size) {

@@ -23,7 +23,7 @@ typedef struct Window {
 } Window;
 
 struct PeerTable {
-        sd_bus *bus;
+        sd_bus *bus; /* borrowed; NULL: no connection */
         sd_bus_slot *name_match;
         const PeerHandler *handler;
         void *userdata;
@@ -48,6 +48,7 @@ static uint64_t monotonic_usec(void) {
 }
 
 static void peer_ping(Peer *peer);
+static void peer_leave(Peer *peer);
 
 static void tell_room(Peer *peer) {
         if (peer_get_room(peer) > 0)
@@ -77,7 +78,7 @@ static int on_bus_answer(sd_bus_message *reply, void *userdata, sd_bus_error *re
 static void table_ping_bus(PeerTable *table) {
         Window *window = &table->window;
 
-        if (window->ping || window->sent - window->acknowledged < BUS_WINDOW / 8)
+        if (!table->bus || window->ping || window->sent - window->acknowledged < BUS_WINDOW / 8)
                 return;
         if (sd_bus_call_method_async(table->bus, &window->ping, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId",
                                      on_bus_answer, table, NULL) >= 0)
@@ -107,6 +108,9 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
                 peer->window.acknowledged = peer->window.asked;
                 tell_room(peer);
                 peer_ping(peer);
+        } else if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) || sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER)) {
+                peer_leave(peer);
+                return 0;
         }
         table_ping_next(table);
         return 0;
@@ -118,7 +122,7 @@ static void peer_ping(Peer *peer) {
         sd_bus_message *message = NULL;
         int r;
 
-        if (peer->window.ping || peer->is_waiting || peer->window.sent - peer->window.acknowledged < PING_FROM)
+        if (!table->bus || peer->window.ping || peer->is_waiting || peer->window.sent - peer->window.acknowledged < PING_FROM)
                 return;
         if (table->n_pings >= table->pings_max) {
                 peer->is_waiting = true;
@@ -150,6 +154,15 @@ static void peer_free(Peer *peer) {
         g_free(peer);
 }
 
+static void peer_leave(Peer *peer) {
+        PeerTable *table = peer->table;
+
+        g_hash_table_steal(table->peers, peer->name);
+        table->handler->on_gone(table->userdata, peer);
+        peer_free(peer);
+        table_ping_next(table);
+}
+
 static int on_name_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         PeerTable *table = userdata;
         const char *name, *old, *new;
@@ -158,37 +171,69 @@ static int on_name_owner_changed(sd_bus_message *message, void *userdata, sd_bus
         if (sd_bus_message_read(message, "sss", &name, &old, &new) < 0 || new[0] != '\0')
                 return 0;
         peer = g_hash_table_lookup(table->peers, name);
-        if (!peer)
-                return 0;
-        g_hash_table_steal(table->peers, name);
-        table->handler->on_gone(table->userdata, peer);
-        peer_free(peer);
-        table_ping_next(table);
+        if (peer)
+                peer_leave(peer);
         return 0;
 }
 
-int peer_table_new(sd_bus *bus, unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret) {
+int peer_table_new(unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret) {
         PeerTable *table;
-        int r;
 
         table = g_new0(PeerTable, 1);
-        table->bus = sd_bus_ref(bus);
         table->pings_max = pings_max;
         table->handler = handler;
         table->userdata = userdata;
         table->peers = g_hash_table_new(g_str_hash, g_str_equal);
         g_queue_init(&table->waiting);
-        /* arg2 is the new owner: only names that vanish. */
-        r = sd_bus_add_match_async(bus, &table->name_match,
-                                   "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
-                                   "member='NameOwnerChanged',arg2=''",
-                                   on_name_owner_changed, NULL, table);
-        if (r < 0) {
-                peer_table_free(table);
-                return r;
-        }
         *ret = table;
         return 0;
+}
+
+/* Nothing is under way any more, and what was sent is lost or read. */
+static void window_reset(Window *window) {
+        sd_bus_slot_unref(window->ping);
+        *window = (Window){0};
+}
+
+int peer_table_attach(PeerTable *table, sd_bus *bus) {
+        GHashTableIter iter;
+        gpointer value;
+
+        table->name_match = sd_bus_slot_unref(table->name_match);
+        window_reset(&table->window);
+        g_hash_table_iter_init(&iter, table->peers);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                Peer *peer = value;
+
+                window_reset(&peer->window);
+                if (peer->is_waiting)
+                        g_queue_unlink(&table->waiting, &peer->in_waiting);
+                peer->is_waiting = false;
+        }
+        table->n_pings = 0;
+        table->bus = bus;
+        if (!bus)
+                return 0;
+        /* arg2 is the new owner: only names that vanish. */
+        return sd_bus_add_match_async(bus, &table->name_match,
+                                      "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
+                                      "member='NameOwnerChanged',arg2=''",
+                                      on_name_owner_changed, NULL, table);
+}
+
+void peer_table_recheck(PeerTable *table, bool same_bus) {
+        g_autoptr(GList) peers = g_hash_table_get_values(table->peers);
+
+        for (GList *item = peers; item; item = item->next) {
+                Peer *peer = item->data;
+
+                if (same_bus && (peer->subscription != 0 || peer->streams->len > 0)) {
+                        /* So much that it is worth a ping. */
+                        peer_sent(peer, PING_FROM);
+                        tell_room(peer);
+                } else
+                        peer_leave(peer);
+        }
 }
 
 PeerTable *peer_table_free(PeerTable *table) {
@@ -206,7 +251,6 @@ PeerTable *peer_table_free(PeerTable *table) {
         g_hash_table_unref(table->peers);
         sd_bus_slot_unref(table->window.ping);
         sd_bus_slot_unref(table->name_match);
-        sd_bus_unref(table->bus);
         g_free(table);
         return NULL;
 }
@@ -237,7 +281,7 @@ size_t peer_get_room(const Peer *peer) {
         uint64_t waiting = peer->window.sent - peer->window.acknowledged;
         uint64_t waiting_bus = peer->table->window.sent - peer->table->window.acknowledged;
 
-        if (waiting >= LIMIT_WINDOW || waiting_bus >= BUS_WINDOW)
+        if (!peer->table->bus || waiting >= LIMIT_WINDOW || waiting_bus >= BUS_WINDOW)
                 return 0;
         return MIN_OF(LIMIT_WINDOW - waiting, BUS_WINDOW - waiting_bus);
 }

@@ -22,10 +22,16 @@ typedef struct PeerHandler {
         void (*on_gone)(void *userdata, Peer *peer);
 } PeerHandler;
 
-/* pings_max: how many unanswered ones there may be; the system bus allows 128 open calls of a connection. */
-int peer_table_new(sd_bus *bus, unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret);
+/* Begins without a connection. pings_max: how many unanswered ones there may be; the system bus allows 128 open calls of a connection. */
+int peer_table_new(unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret);
 /* on_gone is called for each. */
 PeerTable *peer_table_free(PeerTable *table);
+
+/* There is a connection; NULL: it was lost, and nobody has room until there is another. */
+int peer_table_attach(PeerTable *table, sd_bus *bus);
+/* After the connection was made again: on the same bus, peers with a subscription are asked whether they are still there, and go on where they were; on
+ * another one names mean somebody else, and all are forgotten. */
+void peer_table_recheck(PeerTable *table, bool same_bus);
 
 /* The peer with this unique name; made if it is new. */
 Peer *peer_table_get(PeerTable *table, const char *name);

@@ -4,12 +4,16 @@
  * a call doesn't depend on how many there are.
  *
  * Every method call passes a filter first: it counts a flat rate for the answer in the caller's window, and refuses, shortly, a caller that hasn't read
- * what it was sent; one that goes on calling all the same isn't answered at all, for even refusals add up. */
+ * what it was sent; one that goes on calling all the same isn't answered at all, for even refusals add up.
+ *
+ * A connection that is lost is made again: runtimes don't depend on it. */
 
 #include "bus/service.h"
 
 #include <errno.h>
 #include <string.h>
+#include <systemd/sd-id128.h>
+#include <time.h>
 
 #include "bus/bus.h"
 #include "util/limits.h"
@@ -22,14 +26,18 @@
 #define REFUSALS_SIZE (64U * 1024U)
 /* The session bus allows thousands of open calls; the system bus 128. */
 #define PINGS_MAX 256U
+#define RETRY_USEC (1 * USEC_PER_SEC)
 
 struct Service {
         Bus bus;
         const ServiceHandler *handler;
         void *userdata;
+        char *address; /* NULL: the user's bus */
+        sd_event_source *retry_timer;
+        sd_id128_t bus_id; /* of the bus where the name was ours last */
+        bool was_ready;
         sd_bus_slot *filter;
         sd_bus_slot *disconnected_match;
-        sd_bus_slot *lost_match;
         sd_bus_slot *manager_slot;
         sd_bus_slot *runtime_slot;
         sd_bus_slot *enumerator_slot;
@@ -115,58 +123,123 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
         Service *service = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         uint32_t result = 0;
+        sd_id128_t id = SD_ID128_NULL;
 
         service->name_call = sd_bus_slot_unref(service->name_call);
         if (!error)
                 (void) sd_bus_message_read(reply, "u", &result);
-        /* DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER; we asked not to wait in the queue. */
-        if (result == 1)
-                service->handler->on_ready(service->userdata);
-        else if (error)
+        if (error) {
                 service->handler->on_failed(service->userdata, error->message);
-        else
+                return 0;
+        }
+        /* DBUS_REQUEST_NAME_REPLY_PRIMARY_OWNER; we asked not to wait in the queue. */
+        if (result != 1) {
                 service->handler->on_failed(service->userdata, "Another instance of the service has the name " RM_BUS_NAME " on this bus already.");
+                return 0;
+        }
+        /* The bus has answered, so this doesn't wait. */
+        (void) sd_bus_get_bus_id(service->bus.bus, &id);
+        if (service->was_ready)
+                peer_table_recheck(service->bus.peers, sd_id128_equal(id, service->bus_id));
+        service->bus_id = id;
+        service->was_ready = true;
+        service->handler->on_ready(service->userdata);
         return 0;
 }
 
-static int on_name_lost(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        Service *service = userdata;
-        const char *name;
+static void service_close(Service *service) {
+        service->filter = sd_bus_slot_unref(service->filter);
+        service->disconnected_match = sd_bus_slot_unref(service->disconnected_match);
+        service->manager_slot = sd_bus_slot_unref(service->manager_slot);
+        service->runtime_slot = sd_bus_slot_unref(service->runtime_slot);
+        service->enumerator_slot = sd_bus_slot_unref(service->enumerator_slot);
+        service->object_manager_slot = sd_bus_slot_unref(service->object_manager_slot);
+        service->name_call = sd_bus_slot_unref(service->name_call);
+        if (service->bus.peers)
+                (void) peer_table_attach(service->bus.peers, NULL);
+        bus_drop_calls(&service->bus);
+        service->bus.bus = sd_bus_flush_close_unref(service->bus.bus);
+}
 
-        if (sd_bus_message_read(message, "s", &name) >= 0 && strcmp(name, RM_BUS_NAME) == 0)
-                service->handler->on_failed(service->userdata, "The name " RM_BUS_NAME " was taken away from the service.");
-        return 0;
+static void service_schedule_retry(Service *service) {
+        (void) sd_event_source_set_time_relative(service->retry_timer, RETRY_USEC);
+        (void) sd_event_source_set_enabled(service->retry_timer, SD_EVENT_ONESHOT);
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Service *service = userdata;
 
-        service->handler->on_failed(service->userdata, "The connection to the message bus was lost.");
+        service->handler->on_lost(service->userdata);
+        service_close(service);
+        service_schedule_retry(service);
         return 0;
 }
 
-static int service_connect(Service *service, const char *address) {
+static int service_connect(Service *service) {
         sd_bus *bus;
         int r;
 
-        if (!address) {
-                r = sd_bus_open_user_with_description(&service->bus.bus, "service");
-                return r < 0 ? r : sd_bus_attach_event(service->bus.bus, service->bus.event, SD_EVENT_PRIORITY_NORMAL);
-        }
+        if (!service->address)
+                return sd_bus_open_user_with_description(&service->bus.bus, "service");
         r = sd_bus_new(&bus);
         if (r < 0)
                 return r;
         service->bus.bus = bus;
-        r = sd_bus_set_address(bus, address);
+        r = sd_bus_set_address(bus, service->address);
         if (r >= 0)
                 r = sd_bus_set_bus_client(bus, 1);
         if (r >= 0)
                 r = sd_bus_set_description(bus, "service");
         if (r >= 0)
                 r = sd_bus_negotiate_fds(bus, 1);
+        return r < 0 ? r : sd_bus_start(bus);
+}
+
+static int service_export(Service *service) {
+        Bus *bus = &service->bus;
+        int r;
+
+        r = sd_bus_add_filter(bus->bus, &service->filter, on_message, bus);
         if (r >= 0)
-                r = sd_bus_start(bus);
-        return r < 0 ? r : sd_bus_attach_event(bus, service->bus.event, SD_EVENT_PRIORITY_NORMAL);
+                r = sd_bus_add_object_manager(bus->bus, &service->object_manager_slot, RM_OBJECT_PATH);
+        if (r >= 0)
+                r = sd_bus_add_object_vtable(bus->bus, &service->manager_slot, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, bus_manager_vtable, bus);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(bus->bus, &service->runtime_slot, RM_RUNTIME_PREFIX, RM_RUNTIME_INTERFACE, bus_runtime_vtable,
+                                               find_runtime, bus);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(bus->bus, &service->enumerator_slot, RM_OBJECT_PATH, enumerate_runtimes, bus);
+        return r;
+}
+
+/* The name is asked for last: when a client finds it, everything is there. */
+static int service_open(Service *service) {
+        Bus *bus = &service->bus;
+        int r;
+
+        r = service_connect(service);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus->bus, bus->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r >= 0)
+                r = sd_bus_match_signal_async(bus->bus, &service->disconnected_match, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, service);
+        if (r >= 0)
+                r = peer_table_attach(bus->peers, bus->bus);
+        if (r >= 0)
+                r = service_export(service);
+        if (r >= 0)
+                r = sd_bus_request_name_async(bus->bus, &service->name_call, RM_BUS_NAME, 0, on_name_answer, service);
+        return r;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Service *service = userdata;
+
+        if (service_open(service) < 0) {
+                service_close(service);
+                service_schedule_retry(service);
+        }
+        return 0;
 }
 
 int service_new(sd_event *event, const char *address, const ServiceHandler *handler, void *userdata, Service **ret) {
@@ -176,17 +249,17 @@ int service_new(sd_event *event, const char *address, const ServiceHandler *hand
         service = g_new0(Service, 1);
         service->handler = handler;
         service->userdata = userdata;
+        service->address = g_strdup(address);
         service->bus.event = event;
         service->bus.on_idle = handler->on_idle;
         service->bus.on_idle_userdata = userdata;
         service->bus.objects = g_hash_table_new(NULL, NULL);
         service->bus.subscribers = g_ptr_array_new();
-        r = service_connect(service, address);
+        r = peer_table_new(PINGS_MAX, &peer_handler, &service->bus, &service->bus.peers);
         if (r >= 0)
-                r = peer_table_new(service->bus.bus, PINGS_MAX, &peer_handler, &service->bus, &service->bus.peers);
+                r = sd_event_add_time(event, &service->retry_timer, CLOCK_MONOTONIC, 0, 0, on_retry, service);
         if (r >= 0)
-                r = sd_bus_match_signal_async(service->bus.bus, &service->disconnected_match, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-                                              "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, service);
+                r = sd_event_source_set_enabled(service->retry_timer, SD_EVENT_OFF);
         if (r < 0) {
                 service_free(service);
                 return r;
@@ -198,19 +271,12 @@ int service_new(sd_event *event, const char *address, const ServiceHandler *hand
 Service *service_free(Service *service) {
         if (!service)
                 return NULL;
-        sd_bus_slot_unref(service->filter);
-        sd_bus_slot_unref(service->disconnected_match);
-        sd_bus_slot_unref(service->lost_match);
-        sd_bus_slot_unref(service->manager_slot);
-        sd_bus_slot_unref(service->runtime_slot);
-        sd_bus_slot_unref(service->enumerator_slot);
-        sd_bus_slot_unref(service->object_manager_slot);
-        sd_bus_slot_unref(service->name_call);
+        service_close(service);
         peer_table_free(service->bus.peers);
-        if (service->bus.bus)
-                sd_bus_flush_close_unref(service->bus.bus);
+        sd_event_source_disable_unref(service->retry_timer);
         g_hash_table_unref(service->bus.objects);
         g_ptr_array_unref(service->bus.subscribers);
+        g_free(service->address);
         g_free(service);
         return NULL;
 }
@@ -224,24 +290,6 @@ void *service_get_manager_userdata(Service *service) {
 }
 
 int service_start(Service *service, Manager *manager) {
-        Bus *bus = &service->bus;
-        int r;
-
-        bus->manager = manager;
-        r = sd_bus_add_filter(bus->bus, &service->filter, on_message, bus);
-        if (r >= 0)
-                r = sd_bus_match_signal_async(bus->bus, &service->lost_match, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                              "NameLost", on_name_lost, NULL, service);
-        if (r >= 0)
-                r = sd_bus_add_object_manager(bus->bus, &service->object_manager_slot, RM_OBJECT_PATH);
-        if (r >= 0)
-                r = sd_bus_add_object_vtable(bus->bus, &service->manager_slot, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, bus_manager_vtable, bus);
-        if (r >= 0)
-                r = sd_bus_add_fallback_vtable(bus->bus, &service->runtime_slot, RM_RUNTIME_PREFIX, RM_RUNTIME_INTERFACE, bus_runtime_vtable,
-                                               find_runtime, bus);
-        if (r >= 0)
-                r = sd_bus_add_node_enumerator(bus->bus, &service->enumerator_slot, RM_OBJECT_PATH, enumerate_runtimes, bus);
-        if (r >= 0)
-                r = sd_bus_request_name_async(bus->bus, &service->name_call, RM_BUS_NAME, 0, on_name_answer, service);
-        return r;
+        service->bus.manager = manager;
+        return service_open(service);
 }

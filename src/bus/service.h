@@ -11,9 +11,11 @@
 typedef struct Service Service;
 
 typedef struct ServiceHandler {
-        /* The name is ours. */
+        /* The name is ours (again). */
         void (*on_ready)(void *userdata);
-        /* It can't be had, or was taken away; `message` is a sentence. */
+        /* The connection is lost; it is being made again. */
+        void (*on_lost)(void *userdata);
+        /* The name can't be had; `message` is a sentence. */
         void (*on_failed)(void *userdata, const char *message);
         /* Nothing runs any more, after manager_stop_all(). */
         void (*on_idle)(void *userdata);
@@ -27,5 +29,5 @@ Service *service_free(Service *service);
 const ManagerHandler *service_get_manager_handler(void);
 void *service_get_manager_userdata(Service *service);
 
-/* Exports the objects and asks for the name. manager is borrowed; free it before the service, and call this once. */
+/* Connects, exports the objects and asks for the name. manager is borrowed; free it before the service, and call this once. */
 int service_start(Service *service, Manager *manager);

@@ -3,11 +3,10 @@
 /*
  * Reads kind files and their drop-ins into sections and settings.
  *
- * The syntax is GKeyFile's: [Section], Key=Value, comments with '#', blank lines. It is read here and not by
- * GKeyFile, because a kind's author is owed the line of a mistake, which GKeyFile doesn't keep, and because
- * GKeyFile accepts what is nearly always one: the same key or section twice in a file. Values are taken as
- * they are, without GKeyFile's escapes, so that a regular expression or a quoted command needs no second
- * layer of backslashes.
+ * The syntax is GKeyFile's, and GKeyFile reads it. Only two things are added, in one walk over the lines: where
+ * each section and key stands, because a kind's author is owed the line of a mistake, and a refusal of the same
+ * section or key twice in a file, which is nearly always one and which GKeyFile merges. Values are taken raw,
+ * so that a regular expression or a quoted command needs no second layer of backslashes.
  *
  * Everything that comes out of here is valid UTF-8 without control characters (tab apart) and without
  * noncharacters, so that it can go to D-Bus and into unit properties without another look.
@@ -33,6 +32,7 @@ enum {
         SECTIONS_MAX = 256,
         SETTINGS_MAX = 64,
         QUOTE_MAX = 80,
+        REASON_MAX = 200,
 };
 
 static void setting_free(void *p) {
@@ -86,12 +86,18 @@ char *kind_display_path(const char *path) {
         return g_string_free(plain, FALSE);
 }
 
-char *kind_quote(const char *text) {
+static char *shorten(const char *text, size_t max) {
         const char *end = text;
 
-        for (size_t n = 0; *end && n < QUOTE_MAX; n++)
+        for (size_t n = 0; *end && n < max; n++)
                 end = g_utf8_next_char(end);
-        return g_strdup_printf("\"%.*s%s\"", (int) (end - text), text, *end ? "…" : "");
+        return g_strdup_printf("%.*s%s", (int) (end - text), text, *end ? "…" : "");
+}
+
+char *kind_quote(const char *text) {
+        g_autofree char *start = shorten(text, QUOTE_MAX);
+
+        return g_strdup_printf("\"%s\"", start);
 }
 
 int kind_problem(char **ret_problem, const char *path, unsigned line, const char *format, ...) {
@@ -140,144 +146,181 @@ const KindSetting *kind_section_get(const KindSection *section, const char *key)
         return setting && setting->value[0] != '\0' ? setting : NULL;
 }
 
-static KindSection *file_get_section(const KindFile *file, const char *title) {
-        for (size_t i = 0; i < file->sections->len; i++) {
-                KindSection *section = file->sections->pdata[i];
+/* UTF-8, and plain but for tabs and the ends of lines. There is a NUL behind the text; one in it is refused. */
+static int check_text(const char *path, const char *text, size_t size, char **ret_problem) {
+        const char *bad;
+        bool valid = g_utf8_validate_len(text, size, &bad);
+        unsigned line = 1;
 
+        for (const char *p = text; p < bad; p = g_utf8_next_char(p)) {
+                gunichar c = g_utf8_get_char(p);
+
+                if (c == '\n')
+                        line++;
+                else if (valid && c != '\t' && !g_str_has_prefix(p, "\r\n") && !is_plain(c))
+                        return kind_problem(ret_problem, path, line, "character U+%04X isn't allowed", c);
+        }
+        return valid ? 0 : kind_problem(ret_problem, path, line, "not UTF-8 text");
+}
+
+/* Also keeps the keys of other languages, "Key[de]": they are unknown keys here, whatever the locale is. */
+static bool load(GKeyFile *keys, const char *text, size_t size, GError **ret_error) {
+        return g_key_file_load_from_data(keys, text, size, G_KEY_FILE_KEEP_TRANSLATIONS, ret_error);
+}
+
+/* GKeyFile doesn't say which line it refused: the first one that it doesn't take together with all before. */
+static unsigned find_refused_line(const char *text) {
+        unsigned good = 0, bad = 1;
+
+        for (const char *p = text; *p; p++)
+                bad += *p == '\n';
+        while (bad - good > 1) {
+                g_autoptr(GKeyFile) keys = g_key_file_new();
+                unsigned middle = good + (bad - good) / 2;
+                const char *end = text;
+
+                for (unsigned i = 0; i < middle; i++)
+                        end = strchr(end, '\n') + 1;
+                *(load(keys, text, (size_t) (end - text), NULL) ? &good : &bad) = middle;
+        }
+        return bad;
+}
+
+static int load_or_explain(GKeyFile *keys, const char *path, const char *text, char **ret_problem) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *reason = NULL;
+
+        if (load(keys, text, strlen(text), &error))
+                return 0;
+
+        reason = shorten(g_strchomp(error->message), REASON_MAX);
+        return kind_problem(ret_problem, path, find_refused_line(text), "%s", reason);
+}
+
+/* The line of a key, or, with an empty key, of its section. */
+static unsigned get_line(GHashTable *lines, const char *title, const char *key) {
+        g_autofree char *name = g_strconcat(title, "\n", key, NULL);
+
+        return GPOINTER_TO_UINT(g_hash_table_lookup(lines, name));
+}
+
+/* Only for a text that GKeyFile has taken: what is neither blank, nor a comment, nor a section is a key. */
+static int locate(GHashTable *lines, const char *path, const char *text, char **ret_problem) {
+        g_auto(GStrv) texts = g_strsplit(text, "\n", -1);
+        const char *title = "";
+
+        for (unsigned i = 0; texts[i]; i++) {
+                char *start = g_strstrip(texts[i]);
+                bool section = start[0] == '[';
+                const char *key = "";
+                unsigned first;
+
+                if (start[0] == '\0' || start[0] == '#')
+                        continue;
+                start[strcspn(start, section ? "]" : "=")] = '\0';
+                if (section)
+                        title = start + 1;
+                else
+                        key = g_strchomp(start);
+
+                first = get_line(lines, title, key);
+                if (first > 0) {
+                        g_autofree char *quoted = kind_quote(section ? title : key);
+
+                        return kind_problem(ret_problem, path, i + 1, "%s %s was already there in line %u",
+                                            section ? "section" : "key", quoted, first);
+                }
+                g_hash_table_insert(lines, g_strconcat(title, "\n", key, NULL), GUINT_TO_POINTER(i + 1));
+        }
+        return 0;
+}
+
+/* These two return what is there, or add it; NULL when there are too many. */
+static KindSection *file_add_section(KindFile *file, const char *title) {
+        KindSection *section;
+
+        for (size_t i = 0; i < file->sections->len; i++) {
+                section = file->sections->pdata[i];
                 if (g_str_equal(section->title, title))
                         return section;
         }
-        return NULL;
+        if (file->sections->len >= SECTIONS_MAX)
+                return NULL;
+
+        section = g_new0(KindSection, 1);
+        section->title = g_strdup(title);
+        section->settings = g_ptr_array_new_with_free_func(setting_free);
+        g_ptr_array_add(file->sections, section);
+        return section;
 }
 
-/* Where the reading is. The path is the one kept in the file, so that "in this file" is a comparison of
- * pointers. */
-typedef struct Cursor {
-        KindFile *file;
-        const char *path;
-        unsigned line;
-        KindSection *section;
-        char **ret_problem;
-} Cursor;
+static KindSetting *section_add(KindSection *section, const char *key) {
+        KindSetting *setting = section_find(section, key);
 
-static int cursor_open_section(Cursor *cursor, char *line) {
-        size_t length = strlen(line);
-        const char *title;
-        KindSection *section;
+        if (setting || section->settings->len >= SETTINGS_MAX)
+                return setting;
+        setting = g_new0(KindSetting, 1);
+        setting->key = g_strdup(key);
+        g_ptr_array_add(section->settings, setting);
+        return setting;
+}
 
-        if (length < 3 || line[length - 1] != ']' || strpbrk(line + 1, "[]") != line + length - 1)
-                return kind_problem(cursor->ret_problem, cursor->path, cursor->line, "not a [Section]");
-        line[length - 1] = '\0';
-        title = line + 1;
+static int merge_section(KindFile *file, const char *path, GKeyFile *keys, GHashTable *lines, const char *title,
+                         char **ret_problem) {
+        g_auto(GStrv) names = g_key_file_get_keys(keys, title, NULL, NULL);
+        KindSection *section = file_add_section(file, title);
+        unsigned line = get_line(lines, title, "");
 
-        section = file_get_section(cursor->file, title);
-        if (section && section->path == cursor->path) {
-                g_autofree char *quoted = kind_quote(title);
+        if (!section)
+                return kind_problem(ret_problem, path, line, "too many sections (at most %d)", SECTIONS_MAX);
+        section->path = path;
+        section->line = line;
 
-                return kind_problem(cursor->ret_problem, cursor->path, cursor->line,
-                                    "section %s was already there in line %u", quoted, section->line);
+        for (size_t i = 0; names && names[i]; i++) {
+                KindSetting *setting = section_add(section, names[i]);
+
+                line = get_line(lines, title, names[i]);
+                if (!setting)
+                        return kind_problem(ret_problem, path, line, "too many keys in one section (at most %d)",
+                                            SETTINGS_MAX);
+                g_free(setting->value);
+                setting->value = g_strchomp(g_key_file_get_value(keys, title, names[i], NULL));
+                setting->path = path;
+                setting->line = line;
         }
-        if (!section) {
-                if (cursor->file->sections->len >= SECTIONS_MAX)
-                        return kind_problem(cursor->ret_problem, cursor->path, cursor->line,
-                                            "too many sections (at most %d)", SECTIONS_MAX);
-                section = g_new0(KindSection, 1);
-                section->title = g_strdup(title);
-                section->settings = g_ptr_array_new_with_free_func(setting_free);
-                g_ptr_array_add(cursor->file->sections, section);
-        }
-
-        section->path = cursor->path;
-        section->line = cursor->line;
-        cursor->section = section;
         return 0;
-}
-
-static int cursor_set(Cursor *cursor, const char *key, const char *value) {
-        KindSetting *setting = section_find(cursor->section, key);
-
-        if (setting && setting->path == cursor->path) {
-                g_autofree char *quoted = kind_quote(key);
-
-                return kind_problem(cursor->ret_problem, cursor->path, cursor->line,
-                                    "key %s was already there in line %u", quoted, setting->line);
-        }
-        if (!setting) {
-                if (cursor->section->settings->len >= SETTINGS_MAX)
-                        return kind_problem(cursor->ret_problem, cursor->path, cursor->line,
-                                            "too many keys in one section (at most %d)", SETTINGS_MAX);
-                setting = g_new0(KindSetting, 1);
-                setting->key = g_strdup(key);
-                g_ptr_array_add(cursor->section->settings, setting);
-        }
-
-        g_free(setting->value);
-        setting->value = g_strdup(value);
-        setting->path = cursor->path;
-        setting->line = cursor->line;
-        return 0;
-}
-
-static int cursor_read_line(Cursor *cursor, char *line) {
-        char *equals;
-
-        g_strstrip(line);
-        if (line[0] == '\0' || line[0] == '#')
-                return 0;
-
-        for (const char *p = line; *p; p = g_utf8_next_char(p)) {
-                gunichar c = g_utf8_get_char(p);
-
-                if (c != '\t' && !is_plain(c))
-                        return kind_problem(cursor->ret_problem, cursor->path, cursor->line,
-                                            "character U+%04X isn't allowed", c);
-        }
-
-        if (line[0] == '[')
-                return cursor_open_section(cursor, line);
-
-        equals = strchr(line, '=');
-        if (!equals || equals == line)
-                return kind_problem(cursor->ret_problem, cursor->path, cursor->line,
-                                    "neither [Section], nor Key=Value, nor a # comment");
-        if (!cursor->section)
-                return kind_problem(cursor->ret_problem, cursor->path, cursor->line, "before the first [Section]");
-        *equals = '\0';
-        return cursor_set(cursor, g_strchomp(line), g_strchug(equals + 1));
 }
 
 int kind_file_merge_text(KindFile *file, const char *path, const char *text, size_t size, char **ret_problem) {
-        Cursor cursor = { .file = file, .ret_problem = ret_problem };
-        g_autofree char *copy = NULL;
-        const char *bad;
-        char *next;
+        g_autoptr(GKeyFile) keys = g_key_file_new();
+        g_autoptr(GHashTable) lines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        g_autofree char *copy = NULL, *shown = kind_display_path(path);
+        g_auto(GStrv) titles = NULL;
+        int r;
 
-        cursor.path = kind_display_path(path);
-        g_ptr_array_add(file->paths, (char *) cursor.path);
+        /* what is read points to it */
+        path = shown;
+        g_ptr_array_add(file->paths, g_steal_pointer(&shown));
 
         if (size > KIND_FILE_MAX)
-                return kind_problem(ret_problem, cursor.path, 0, "larger than %d KiB", KIND_FILE_MAX / 1024);
-        if (!g_utf8_validate_len(text, size, &bad)) {
-                unsigned line = 1;
-
-                for (const char *p = text; p < bad; p++)
-                        line += *p == '\n';
-                return kind_problem(ret_problem, cursor.path, line, "not UTF-8 text");
-        }
-
+                return kind_problem(ret_problem, path, 0, "larger than %d KiB", KIND_FILE_MAX / 1024);
         copy = g_strndup(text, size);
-        for (char *line = copy; line; line = next) {
-                int r;
+        r = check_text(path, copy, size, ret_problem);
+        if (r < 0)
+                return r;
+        r = load_or_explain(keys, path, copy, ret_problem);
+        if (r < 0)
+                return r;
+        r = locate(lines, path, copy, ret_problem);
+        if (r < 0)
+                return r;
 
-                next = strchr(line, '\n');
-                if (next)
-                        *next++ = '\0';
-                cursor.line++;
-                r = cursor_read_line(&cursor, line);
+        titles = g_key_file_get_groups(keys, NULL);
+        for (size_t i = 0; titles[i]; i++) {
+                r = merge_section(file, path, keys, lines, titles[i], ret_problem);
                 if (r < 0)
                         return r;
         }
-
         return 0;
 }
 

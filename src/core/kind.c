@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <locale.h>
 #include <string.h>
 
 #include "core/kind-file.h"
@@ -278,11 +279,18 @@ int kind_set_load(const char *const *directories, const char *const *reserved_op
                 .directories = usable,
                 .reserved_options = reserved_options,
         };
+        locale_t english, old;
         int r;
 
         set->kinds = g_ptr_array_new_with_free_func(unref_kind);
         set->problems = g_ptr_array_new_with_free_func(g_free);
+
+        /* Problems go to the bus, in English whatever the locale; GKeyFile and regerror() would translate. */
+        english = newlocale(LC_MESSAGES_MASK, "C", duplocale(uselocale((locale_t) 0)));
+        old = uselocale(english);
         r = loader_load(&loader, directories);
+        uselocale(old);
+        freelocale(english);
         if (r < 0)
                 return r;
 

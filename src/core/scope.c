@@ -12,55 +12,12 @@
 #include <glib.h>
 #include <string.h>
 
+#include "core/scope-private.h"
 #include "core/sd-autoptr.h"
 #include "util/macro.h"
 
-#define SYSTEMD_NAME "org.freedesktop.systemd1"
-#define SYSTEMD_PATH "/org/freedesktop/systemd1"
-#define SYSTEMD_UNIT_PREFIX "/org/freedesktop/systemd1/unit"
-#define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
-#define SYSTEMD_UNIT "org.freedesktop.systemd1.Unit"
-#define SYSTEMD_SCOPE "org.freedesktop.systemd1.Scope"
-
 /* systemd's own patience when it is asked to stop the unit: we have been through our own stages by then. */
 #define SCOPE_TIMEOUT_STOP_USEC (5 * USEC_PER_SEC)
-
-struct ScopeBus {
-        sd_bus *bus;
-        sd_bus_slot *job_removed_match;
-        sd_bus_slot *properties_match;
-        sd_bus_slot *disconnected_match;
-        sd_bus_slot *subscribe_call;
-        GHashTable *by_unit; /* unit name → Scope, not owned */
-        GHashTable *by_path; /* object path → Scope, not owned */
-        bool no_oom_policy;  /* this systemd doesn't know OOMPolicy= for scopes */
-        void (*on_lost)(void *userdata);
-        void *userdata;
-};
-
-typedef enum ScopeState {
-        SCOPE_CALLING,  /* StartTransientUnit is under way */
-        SCOPE_STARTING, /* its job is */
-        SCOPE_ACTIVE,
-        SCOPE_ENDING,   /* inactive; its Result is being asked for */
-        SCOPE_DEAD,     /* there is no unit, or it isn't ours any more */
-} ScopeState;
-
-struct Scope {
-        ScopeBus *bus;
-        char *unit, *path, *description, *slice, *job;
-        pid_t pid;
-        LimitSet limits;
-        ScopeState state;
-        sd_bus_slot *start_call;
-        sd_bus_slot *stop_call;
-        sd_bus_slot *result_call;
-        sd_bus_slot *limits_call;
-        ScopeLimitsFunc limits_done;
-        void *limits_userdata;
-        const ScopeHandler *handler;
-        void *userdata;
-};
 
 static int scope_call_start(Scope *scope);
 
@@ -89,7 +46,21 @@ static void scope_release(Scope *scope) {
         g_hash_table_remove(scope->bus->by_path, scope->path);
 }
 
+void scope_drop_calls(Scope *scope) {
+        g_auto(sd_bus_error) error = SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_DISCONNECTED, "the connection to systemd was lost");
+
+        scope->start_call = sd_bus_slot_unref(scope->start_call);
+        scope->stop_call = sd_bus_slot_unref(scope->stop_call);
+        scope->result_call = sd_bus_slot_unref(scope->result_call);
+        if (scope->limits_call) {
+                scope->limits_call = sd_bus_slot_unref(scope->limits_call);
+                scope->limits_done(scope->limits_userdata, &error);
+        }
+}
+
 static void scope_unref_unit(Scope *scope) {
+        if (!scope->bus->bus)
+                return;
         (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "UnrefUnit", NULL, NULL, "s",
                                         scope->unit);
 }
@@ -126,6 +97,13 @@ static void scope_enter_ending(Scope *scope) {
         }
 }
 
+static void scope_apply_active_state(Scope *scope, const char *active_state) {
+        if (strcmp(active_state, "deactivating") == 0)
+                scope->handler->on_stopping(scope->userdata);
+        else if (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0)
+                scope_enter_ending(scope);
+}
+
 static int read_active_state(sd_bus_message *message, const char **ret) {
         const char *interface, *name;
         int r;
@@ -151,7 +129,7 @@ static int read_active_state(sd_bus_message *message, const char **ret) {
         return r;
 }
 
-static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         ScopeBus *bus = userdata;
         const char *active_state;
         Scope *scope;
@@ -159,17 +137,12 @@ static int on_properties_changed(sd_bus_message *message, void *userdata, sd_bus
         scope = g_hash_table_lookup(bus->by_path, sd_bus_message_get_path(message));
         if (!scope || scope->state != SCOPE_ACTIVE)
                 return 0;
-        if (read_active_state(message, &active_state) < 0 || !active_state)
-                return 0;
-
-        if (strcmp(active_state, "deactivating") == 0)
-                scope->handler->on_stopping(scope->userdata);
-        else if (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0)
-                scope_enter_ending(scope);
+        if (read_active_state(message, &active_state) >= 0 && active_state)
+                scope_apply_active_state(scope, active_state);
         return 0;
 }
 
-static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         ScopeBus *bus = userdata;
         const char *job, *unit, *result;
         g_autofree char *text = NULL;
@@ -269,11 +242,45 @@ static int scope_call_start(Scope *scope) {
         return sd_bus_call_async(scope->bus->bus, &scope->start_call, message, on_start_reply, scope, 0);
 }
 
+static int on_resync_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        Scope *scope = userdata;
+        const char *active_state = "inactive";
+        bool starting = scope->state < SCOPE_ACTIVE;
+
+        scope->start_call = sd_bus_slot_unref(scope->start_call);
+        if (!sd_bus_message_is_method_error(reply, NULL))
+                (void) sd_bus_message_read(reply, "v", "s", &active_state);
+        if (!starting)
+                scope_apply_active_state(scope, active_state);
+        else if (strcmp(active_state, "active") == 0) {
+                scope->state = SCOPE_ACTIVE;
+                scope->handler->on_started(scope->userdata);
+        } else
+                scope_fail_start(scope, "the connection was lost while the scope was being made");
+        return 0;
+}
+
+void scope_resync(Scope *scope) {
+        g_autofree char *path = g_strdup(scope->path);
+
+        /* All that was under way went with the old connection, our reference to the unit too. */
+        scope_drop_calls(scope);
+        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "RefUnit", NULL, NULL, "s", scope->unit);
+        if (scope->state == SCOPE_ENDING) {
+                scope_enter_ending(scope);
+                return;
+        }
+        (void) sd_bus_call_method_async(scope->bus->bus, &scope->start_call, SYSTEMD_NAME, path, "org.freedesktop.DBus.Properties", "Get",
+                                        on_resync_reply, scope, "ss", SYSTEMD_UNIT, "ActiveState");
+}
+
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
         g_autofree char *path = NULL;
         Scope *scope;
         int r;
 
+        if (!bus->bus)
+                return -ENOTCONN;
         r = sd_bus_path_encode(SYSTEMD_UNIT_PREFIX, options->unit, &path);
         if (r < 0)
                 return r;
@@ -308,10 +315,7 @@ Scope *scope_free(Scope *scope) {
         if (scope->state == SCOPE_ACTIVE || scope->state == SCOPE_STARTING || scope->state == SCOPE_ENDING)
                 scope_unref_unit(scope);
         scope_release(scope);
-        sd_bus_slot_unref(scope->start_call);
-        sd_bus_slot_unref(scope->stop_call);
-        sd_bus_slot_unref(scope->result_call);
-        sd_bus_slot_unref(scope->limits_call);
+        scope_drop_calls(scope);
         g_free(scope->unit);
         g_free(scope->path);
         g_free(scope->description);
@@ -339,14 +343,14 @@ static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *re
 }
 
 void scope_stop(Scope *scope) {
-        if (scope->state != SCOPE_ACTIVE || scope->stop_call)
+        if (scope->state != SCOPE_ACTIVE || scope->stop_call || !scope->bus->bus)
                 return;
         (void) sd_bus_call_method_async(scope->bus->bus, &scope->stop_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", on_stop_reply,
                                         scope, "ss", scope->unit, "replace");
 }
 
 void scope_kill(Scope *scope) {
-        if (scope->state != SCOPE_ACTIVE)
+        if (scope->state != SCOPE_ACTIVE || !scope->bus->bus)
                 return;
         (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "KillUnit", NULL, NULL, "ssi",
                                         scope->unit, "all", 9);
@@ -364,7 +368,7 @@ int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done,
         g_autoptr(sd_bus_message) message = NULL;
         int r;
 
-        if (scope->state != SCOPE_ACTIVE)
+        if (scope->state != SCOPE_ACTIVE || !scope->bus->bus)
                 return -ENOTCONN;
         if (scope->limits_call)
                 return -EBUSY;
@@ -389,97 +393,4 @@ int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done,
         scope->limits_done = done;
         scope->limits_userdata = userdata;
         return 0;
-}
-
-static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
-        ScopeBus *bus = userdata;
-
-        bus->on_lost(bus->userdata);
-        return 0;
-}
-
-static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
-        ScopeBus *bus = userdata;
-
-        /* A failure shows in the first start, which then has somebody to be told to. */
-        bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
-        return 0;
-}
-
-static int scope_bus_connect(ScopeBus *bus, sd_event *event, const char *address) {
-        int r;
-
-        if (address) {
-                r = sd_bus_new(&bus->bus);
-                if (r < 0)
-                        return r;
-                r = sd_bus_set_address(bus->bus, address);
-                if (r < 0)
-                        return r;
-                r = sd_bus_set_bus_client(bus->bus, 1);
-                if (r < 0)
-                        return r;
-                r = sd_bus_set_description(bus->bus, "systemd");
-                if (r < 0)
-                        return r;
-                r = sd_bus_start(bus->bus);
-        } else
-                r = sd_bus_open_user_with_description(&bus->bus, "systemd");
-        if (r < 0)
-                return r;
-        return sd_bus_attach_event(bus->bus, event, SD_EVENT_PRIORITY_NORMAL);
-}
-
-int scope_bus_new(sd_event *event, const char *address, void (*on_lost)(void *userdata), void *userdata, ScopeBus **ret) {
-        ScopeBus *bus;
-        int r;
-
-        bus = g_new0(ScopeBus, 1);
-        bus->on_lost = on_lost;
-        bus->userdata = userdata;
-        bus->by_unit = g_hash_table_new(g_str_hash, g_str_equal);
-        bus->by_path = g_hash_table_new(g_str_hash, g_str_equal);
-
-        r = scope_bus_connect(bus, event, address);
-        if (r < 0)
-                goto fail;
-        r = sd_bus_match_signal_async(bus->bus, &bus->disconnected_match, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-                                      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
-        if (r < 0)
-                goto fail;
-        r = sd_bus_match_signal_async(bus->bus, &bus->job_removed_match, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed,
-                                      NULL, bus);
-        if (r < 0)
-                goto fail;
-        r = sd_bus_add_match_async(bus->bus, &bus->properties_match,
-                                   "type='signal',sender='" SYSTEMD_NAME "',path_namespace='" SYSTEMD_UNIT_PREFIX "',"
-                                   "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='" SYSTEMD_UNIT "'",
-                                   on_properties_changed, NULL, bus);
-        if (r < 0)
-                goto fail;
-        r = sd_bus_call_method_async(bus->bus, &bus->subscribe_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_subscribed, bus,
-                                     NULL);
-        if (r < 0)
-                goto fail;
-        *ret = bus;
-        return 0;
-
-fail:
-        scope_bus_free(bus);
-        return r;
-}
-
-ScopeBus *scope_bus_free(ScopeBus *bus) {
-        if (!bus)
-                return NULL;
-        sd_bus_slot_unref(bus->job_removed_match);
-        sd_bus_slot_unref(bus->properties_match);
-        sd_bus_slot_unref(bus->disconnected_match);
-        sd_bus_slot_unref(bus->subscribe_call);
-        if (bus->bus)
-                sd_bus_flush_close_unref(bus->bus);
-        g_hash_table_unref(bus->by_unit);
-        g_hash_table_unref(bus->by_path);
-        g_free(bus);
-        return NULL;
 }

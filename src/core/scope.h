@@ -47,9 +47,9 @@ typedef struct ScopeHandler {
 /* Answer to scope_set_limits(): error is NULL when they are set. */
 typedef void (*ScopeLimitsFunc)(void *userdata, const sd_bus_error *error);
 
-/* Connects to the manager at address (NULL: that of the user's session). on_lost: the connection is gone, all scopes with it; may
- * be called from within any event. */
-int scope_bus_new(sd_event *event, const char *address, void (*on_lost)(void *userdata), void *userdata, ScopeBus **ret);
+/* Connects to the manager on the bus at address (NULL: the user's). A connection that is lost is made again; scope_start() fails with
+ * -ENOTCONN meanwhile. */
+int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret);
 ScopeBus *scope_bus_free(ScopeBus *bus);
 
 /* Asks for the unit; the handler's on_started or on_start_failed tells. */

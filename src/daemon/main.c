@@ -55,6 +55,10 @@ static void on_ready(void *userdata) {
         (void) sd_notify(0, "READY=1\nSTATUS=Waiting for requests.");
 }
 
+static void on_lost(void *userdata) {
+        complain(_("The connection to the message bus was lost; trying to connect again."));
+}
+
 static void on_failed(void *userdata, const char *message) {
         Daemon *daemon = userdata;
 
@@ -66,10 +70,6 @@ static void on_idle(void *userdata) {
         Daemon *daemon = userdata;
 
         (void) sd_event_exit(daemon->event, EXIT_SUCCESS);
-}
-
-static void on_systemd_lost(void *userdata) {
-        on_failed(userdata, _("The connection to systemd was lost."));
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
@@ -136,7 +136,7 @@ static void report_kinds(const Manager *manager) {
 }
 
 static int daemon_start(Daemon *daemon, const Arguments *arguments) {
-        static const ServiceHandler handler = {on_ready, on_failed, on_idle};
+        static const ServiceHandler handler = {on_ready, on_lost, on_failed, on_idle};
         ManagerConfig config;
         int r;
 
@@ -150,16 +150,14 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
         r = daemon_find_places(daemon);
         if (r < 0)
                 return r;
-        r = scope_bus_new(daemon->event, arguments->systemd_address, on_systemd_lost, daemon, &daemon->scopes);
+        r = scope_bus_new(daemon->event, arguments->systemd_address, &daemon->scopes);
         if (r < 0) {
                 complain(_("No connection to systemd: %s."), g_strerror(-r));
                 return r;
         }
         r = service_new(daemon->event, arguments->bus_address, &handler, daemon, &daemon->service);
-        if (r < 0) {
-                complain(_("No connection to the message bus: %s."), g_strerror(-r));
+        if (r < 0)
                 return r;
-        }
 
         config = (ManagerConfig){
                 .event = daemon->event,
@@ -177,7 +175,10 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 return r;
         }
         report_kinds(daemon->manager);
-        return service_start(daemon->service, daemon->manager);
+        r = service_start(daemon->service, daemon->manager);
+        if (r < 0)
+                complain(_("No connection to the message bus: %s."), g_strerror(-r));
+        return r;
 }
 
 static void daemon_done(Daemon *daemon) {

@@ -11,10 +11,14 @@
 #include <sys/wait.h>
 
 #include "keeper/clock.h"
+#include "keeper/process.h"
 #include "keeper/start.h"
 
 /* A flood of dying processes must not keep the rest waiting. */
 #define REAPS_MAX 256U
+
+/* Who was told to end together with the main process, and does, is not left behind; it may be reaped a moment later. */
+#define DYING_USEC (50 * USEC_PER_MSEC)
 
 /* Time for what has been killed to be gone, before it is looked at again. */
 #define KILL_AGAIN_USEC (100 * USEC_PER_MSEC)
@@ -69,7 +73,7 @@ static void enter_failed(Keeper *keeper, enum link_stage stage, int error) {
 }
 
 static void kill_payload(Keeper *keeper) {
-        keeper->killed = true;
+        keeper->killed = keeper->counted = true;
         cgroup_kill(&keeper->cgroup);
         /* Where it can't be born in the payload it may not have got there yet; and it may have left. */
         if (keeper->pid > 0)
@@ -78,18 +82,29 @@ static void kill_payload(Keeper *keeper) {
                 keeper->kill_usec = clock_add_usec(clock_usec(CLOCK_MONOTONIC), KILL_AGAIN_USEC);
 }
 
-/* Settles when nothing is left, and kills what has had its time. */
+/* Who is left now was left behind: counted, asked to end, and given some time for it. */
+static void ask_leftovers(Keeper *keeper) {
+        uint64_t patience_usec = keeper->finishing ? 0 : keeper->plan.spec.header->leftover_usec;
+
+        keeper->counted = true;
+        keeper->leftovers += cgroup_signal(&keeper->cgroup, patience_usec > 0 ? SIGTERM : 0);
+        keeper->kill_usec = clock_add_usec(clock_usec(CLOCK_MONOTONIC), patience_usec);
+}
+
+/* Settles when nothing is left; what is left and has had its time goes one step further. */
 void command_check_payload(Keeper *keeper) {
-        if (cgroup_is_populated(&keeper->cgroup) == 0)
+        if (cgroup_is_populated(&keeper->cgroup) == 0) {
                 enter_settled(keeper);
-        else if (clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec)
+                return;
+        }
+        if (!keeper->counted && clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec)
+                ask_leftovers(keeper);
+        if (keeper->counted && clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec)
                 kill_payload(keeper);
 }
 
-/* The first process has been reaped. Others may be left: they are asked to end, and get some time for it. */
+/* The first process has been reaped; others may be left. */
 static void enter_ending(Keeper *keeper, const siginfo_t *info) {
-        uint64_t patience_usec = keeper->killed || keeper->finishing ? 0 : keeper->plan.spec.header->leftover_usec;
-
         keeper->pid = 0;
         keeper->state = COMMAND_ENDING;
         keeper->exited.code = info->si_code;
@@ -98,9 +113,7 @@ static void enter_ending(Keeper *keeper, const siginfo_t *info) {
         if (keeper->failed.stage == LINK_STAGE_NONE)
                 link_end_tell(&keeper->link, FACT_EXITED, &keeper->exited, sizeof(keeper->exited));
 
-        keeper->kill_usec = clock_add_usec(clock_usec(CLOCK_MONOTONIC), patience_usec);
-        if (cgroup_is_populated(&keeper->cgroup) != 0 && !keeper->killed)
-                keeper->leftovers += cgroup_signal(&keeper->cgroup, patience_usec > 0 ? SIGTERM : 0);
+        keeper->kill_usec = clock_usec(CLOCK_MONOTONIC) + (keeper->asked && !keeper->killed ? DYING_USEC : 0);
         command_check_payload(keeper);
 }
 
@@ -165,7 +178,7 @@ int command_run(Keeper *keeper, uint32_t command) {
 
         keeper->command = command;
         keeper->last = keeper->plan_error < 0 || command == keeper->plan.n_commands - 1;
-        keeper->killed = false;
+        keeper->asked = keeper->killed = keeper->counted = false;
         keeper->failed = (struct link_failed) { .type = LINK_FAILED, .command = command };
         keeper->exited = (struct link_exited) { .type = LINK_EXITED, .command = command };
         link_end_forget(&keeper->link, FACT_EXECUTED);
@@ -187,8 +200,10 @@ int command_signal(Keeper *keeper, enum link_who who, int signo) {
         if (who == LINK_WHO_ALL) {
                 if (signo == SIGKILL)
                         kill_payload(keeper);
-                else
+                else {
+                        keeper->asked |= signo == SIGTERM || signo == SIGHUP || signo == SIGINT || signo == SIGQUIT;
                         (void) cgroup_signal(&keeper->cgroup, signo);
+                }
                 return 0;
         }
 

@@ -7,7 +7,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/signalfd.h>
 
 #include "keeper/clock.h"
@@ -106,7 +105,12 @@ static bool is_abandoned(Keeper *keeper) {
                 return true; /* nothing has happened, or nobody could find us */
         if (keeper->abandon_usec == USEC_INFINITY)
                 keeper->abandon_usec = clock_add_usec(clock_usec(CLOCK_MONOTONIC), keeper->patience_usec);
-        return clock_usec(CLOCK_MONOTONIC) >= keeper->abandon_usec;
+        if (clock_usec(CLOCK_MONOTONIC) < keeper->abandon_usec)
+                return false;
+
+        /* Who came at the last moment has come. */
+        link_end_accept(&keeper->link, &keeper->events);
+        return keeper->link.fd < 0;
 }
 
 static int wait_for_events(Keeper *keeper, struct pollfd *fds) {

@@ -43,7 +43,9 @@ typedef struct Keeper {
         uint32_t command;
         bool last;             /* no command follows */
         pid_t pid;             /* of the first process while it isn't reaped */
+        bool asked;            /* all of it has been sent a signal that ends most: who is left may be about to go */
         bool killed;           /* all of it has been sent SIGKILL: who is left is dying, not left behind */
+        bool counted;          /* who is left has been counted, and asked to end */
         uint64_t kill_usec;    /* CLOCK_MONOTONIC when what was left behind is killed (again) */
         struct link_failed failed;
         struct link_exited exited;

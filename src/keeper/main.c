@@ -12,10 +12,6 @@
 
 #include "keeper/keeper.h"
 
-#ifndef RM_VERSION
-#define RM_VERSION "unknown"
-#endif
-
 #define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
 
 static const char usage[] =
@@ -63,7 +59,8 @@ static int keep(void) {
         int r;
 
         if (!is_link(LINK_FD) || fcntl(LINK_RING_FD, F_GETFD) < 0 || fcntl(LINK_SPEC_FD, F_GETFD) < 0) {
-                (void) dprintf(STDERR_FILENO, "runtime-keeper is started by runtime-managerd, with a connection to it as fd %d. See --help.\n", LINK_FD);
+                (void) dprintf(STDERR_FILENO, "runtime-keeper is started by runtime-managerd, with a connection to it as fd %d. See --help.\n",
+                               LINK_FD);
                 return EXIT_USAGE;
         }
 
@@ -86,7 +83,7 @@ int main(int argc, char *argv[]) {
         if (argc == 2 && strcmp(argv[1], "--help") == 0)
                 return dprintf(STDOUT_FILENO, "%s", usage) < 0;
         if (argc == 2 && strcmp(argv[1], "--version") == 0)
-                return dprintf(STDOUT_FILENO, "runtime-keeper %s\n", RM_VERSION) < 0;
+                return dprintf(STDOUT_FILENO, "runtime-keeper %s\n", PROJECT_VERSION) < 0;
         if (argc > 1) {
                 (void) dprintf(STDERR_FILENO, "runtime-keeper: unknown argument \"%s\"\n%s", argv[1], usage);
                 return EXIT_USAGE;

@@ -158,7 +158,7 @@ struct link_control {
 /* What is known at the end; UINT64_MAX for what isn't. Counters are of the payload alone, over all commands. */
 struct link_done {
         uint32_t type;
-        uint32_t leftovers; /* processes found after the main process had ended */
+        uint32_t leftovers; /* processes found after a main process had ended, but not those that end with it when all were told to */
         uint64_t cpu_usage_nsec;
         uint64_t memory_peak;
         uint64_t oom_kills;

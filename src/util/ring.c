@@ -84,8 +84,8 @@ static int map_sealed(int fd, int protection, void **ret_map, size_t *ret_size) 
 int ring_writer_init(RingWriter *ret, int fd) {
         struct ring_header *header;
         struct ring_commit *commit;
-        void *map;
-        size_t size;
+        void *map = NULL;
+        size_t size = 0;
         int r;
 
         r = map_sealed(fd, PROT_READ | PROT_WRITE, &map, &size);
@@ -196,8 +196,8 @@ uint64_t ring_writer_last(const RingWriter *writer) {
 
 int ring_reader_init(RingReader *ret, int fd) {
         const struct ring_header *header;
-        void *map;
-        size_t size;
+        void *map = NULL;
+        size_t size = 0;
         int r;
 
         r = map_sealed(fd, PROT_READ, &map, &size);

@@ -415,12 +415,17 @@ void fixture_disconnect(Fixture *f) {
 void fixture_reconnect(Fixture *f) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         g_autofree char *path = fixture_path(f, RM_KEEPER_SOCKET);
+        gint64 end = g_get_monotonic_time() + DEADLINE_USEC;
 
         forget_connection(f);
         f->link = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
-        if (connect(f->link, (struct sockaddr *) &address, sizeof(address)) < 0)
-                g_error("%s: %s", path, g_strerror(errno));
+        while (connect(f->link, (struct sockaddr *) &address, sizeof(address)) < 0) {
+                /* It may only just have been told to run. */
+                if ((errno != ENOENT && errno != ECONNREFUSED) || g_get_monotonic_time() > end)
+                        g_error("%s: %s", path, g_strerror(errno));
+                g_usleep(1000);
+        }
         fixture_wait(f, LINK_HELLO, 1);
 }
 

@@ -150,7 +150,7 @@ static void test_no_directory_for_the_sockets(void) {
 static void test_a_long_directory_is_no_obstacle(void) {
         g_autoptr(Fixture) f = fixture_new();
         char *real = f->directory;
-        g_autofree char *name = g_strnfill(150, 'd'), *socket = NULL;
+        g_autofree char *name = g_strnfill(150, 'd');
 
         f->directory = g_build_filename(real, name, NULL);
         g_assert_cmpint(mkdir(f->directory, 0700), ==, 0);
@@ -292,6 +292,40 @@ static void test_leftovers_that_ignore_sigterm(void) {
         g_assert_cmpint(g_get_monotonic_time() - start, >=, 200000);
         g_assert_cmpuint(f->done.leftovers, ==, 1);
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "ready");
+        fixture_collect(f);
+        fixture_wait_end(f);
+}
+
+/* Who ends when all are told to is not left behind, in whatever order they are reaped. */
+static void test_a_clean_stop_leaves_nothing_behind(void) {
+        for (unsigned i = 0; i < 30; i++) {
+                g_autoptr(Fixture) f = fixture_new();
+                struct ring_record record;
+
+                fixture_add_shell(f, false, "for i in 1 2 3 4 5; do (sleep 1000; :) & done; echo there; wait");
+                fixture_start(f);
+                fixture_execute(f, 0);
+                (void) fixture_next_line(f, &record);
+                g_assert_cmpint(fixture_signal(f, LINK_WHO_ALL, i % 2 ? SIGTERM : SIGKILL), ==, 0);
+                fixture_wait(f, LINK_DONE, 1);
+                g_assert_cmpuint(f->done.leftovers, ==, 0);
+                fixture_collect(f);
+                fixture_wait_end(f);
+        }
+}
+
+static void test_a_stop_that_one_ignores(void) {
+        g_autoptr(Fixture) f = fixture_new();
+        struct ring_record record;
+
+        f->header.leftover_usec = 100 * USEC_PER_MSEC;
+        fixture_add_shell(f, false, "(trap '' TERM; sleep 1000 & echo there; exec sleep 1000) & wait");
+        fixture_start(f);
+        fixture_execute(f, 0);
+        (void) fixture_next_line(f, &record);
+        g_assert_cmpint(fixture_signal(f, LINK_WHO_ALL, SIGTERM), ==, 0);
+        fixture_wait(f, LINK_DONE, 1);
+        g_assert_cmpuint(f->done.leftovers, ==, 2);
         fixture_collect(f);
         fixture_wait_end(f);
 }
@@ -448,18 +482,11 @@ static void test_reconnect_after_its_end(void) {
 /* What was sent before the daemon was killed is still done. */
 static void test_a_run_from_a_daemon_that_died(void) {
         g_autoptr(Fixture) f = fixture_new();
-        g_autofree char *socket = NULL;
 
         fixture_add_shell(f, false, "exit 6");
         fixture_start(f);
         fixture_run(f, 0);
         fixture_disconnect(f);
-        socket = fixture_path(f, RM_KEEPER_SOCKET);
-        for (gint64 end = g_get_monotonic_time() + DEADLINE_USEC; !g_file_test(socket, G_FILE_TEST_EXISTS);) {
-                g_assert_cmpint(g_get_monotonic_time(), <, end);
-                g_usleep(1000);
-        }
-        g_usleep(10000); /* bound, but not listening yet */
         fixture_reconnect(f);
         fixture_wait(f, LINK_DONE, 1);
         g_assert_cmpint(f->exited.status, ==, 6);
@@ -524,6 +551,41 @@ static void test_broken_messages_only_end_the_link(void) {
         fixture_wait_end(f);
 }
 
+/* Any bytes, as long as they don't ask for the end: a keeper outlives them. */
+static void test_random_messages(void) {
+        g_autoptr(Fixture) f = fixture_new();
+
+        f->header.input = SPEC_INPUT_PIPE;
+        f->header.transport = SPEC_TRANSPORT_PIPES;
+        fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+        fixture_start(f);
+        fixture_execute(f, 0);
+        for (unsigned i = 0; i < 3000; i++) {
+                size_t size = (size_t) g_test_rand_int_range(1, 40);
+                uint32_t words[40];
+                int type;
+
+                for (unsigned j = 0; j < G_N_ELEMENTS(words); j++)
+                        words[j] = (uint32_t) g_test_rand_int_range(0, i % 3 ? 4 : G_MAXINT32);
+                words[0] = (uint32_t) g_test_rand_int_range(LINK_RUN, LINK_COLLECT);
+                if (words[0] == LINK_SIGNAL)
+                        words[3] = SIGCONT;
+                if (send(f->link, words, size * sizeof(uint32_t) - (i % 50 == 0), MSG_NOSIGNAL) < 0)
+                        g_assert_true(errno == EPIPE || errno == ECONNRESET);
+                while (fixture_read(f, 0, &type))
+                        if (type < 0) {
+                                fixture_reconnect(f);
+                                break;
+                        }
+        }
+        fixture_reconnect(f);
+        fixture_collect(f);
+        fixture_wait(f, LINK_DONE, 1);
+        g_assert_cmpint(f->exited.status, ==, SIGKILL);
+        fixture_collect(f);
+        fixture_wait_end(f);
+}
+
 int main(int argc, char *argv[]) {
         const char *obstacle;
 
@@ -549,6 +611,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/keeper/collect-ends-what-runs", test_collect_ends_what_runs);
         g_test_add_func("/keeper/leftovers", test_leftovers);
         g_test_add_func("/keeper/leftovers-that-ignore-sigterm", test_leftovers_that_ignore_sigterm);
+        g_test_add_func("/keeper/a-clean-stop-leaves-nothing-behind", test_a_clean_stop_leaves_nothing_behind);
+        g_test_add_func("/keeper/a-stop-that-one-ignores", test_a_stop_that_one_ignores);
         g_test_add_func("/keeper/stopped-leftovers", test_stopped_leftovers);
         g_test_add_func("/keeper/a-stopped-main-process-meets-sigterm", test_a_stopped_main_process_meets_sigterm);
         g_test_add_func("/keeper/nested-cgroups", test_nested_cgroups);
@@ -562,5 +626,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/keeper/abandoned", test_abandoned);
         g_test_add_func("/keeper/abandoned-between-steps", test_abandoned_between_steps);
         g_test_add_func("/keeper/broken-messages-only-end-the-link", test_broken_messages_only_end_the_link);
+        g_test_add_func("/keeper/random-messages", test_random_messages);
         return g_test_run();
 }

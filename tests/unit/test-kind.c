@@ -1,152 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The kind room: each rule of the file format, each refusal with the line it names, the directories and what
- * overrides what, hostile files, and what a kind expands to.
+ * Kind files: each rule of the format, each refusal with the line it names, and hostile files.
  */
 
 #include "core/kind.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <glib/gstdio.h>
-#include <locale.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "util/limits.h"
-#include "util/macro.h"
-
-/* Three directories, lowest priority first, in a folder of the test's own. */
-typedef struct Fixture {
-        char *root;
-        char *low, *middle, *high;
-} Fixture;
-
-static const char *const reserved[] = { "Command", "Environment", "MemoryMax", NULL };
-
-static void remove_tree(const char *path) {
-        g_autoptr(GDir) directory = NULL;
-        const char *name;
-
-        if (!g_file_test(path, G_FILE_TEST_IS_SYMLINK))
-                directory = g_dir_open(path, 0, NULL);
-        while (directory && (name = g_dir_read_name(directory))) {
-                g_autofree char *child = g_build_filename(path, name, NULL);
-
-                remove_tree(child);
-        }
-        g_assert_cmpint(g_remove(path), ==, 0);
-}
-
-static void setup(Fixture *f, const void *data) {
-        f->root = g_dir_make_tmp("test-kind-XXXXXX", NULL);
-        g_assert_nonnull(f->root);
-        f->low = g_build_filename(f->root, "low", NULL);
-        f->middle = g_build_filename(f->root, "middle", NULL);
-        f->high = g_build_filename(f->root, "high", NULL);
-        g_assert_cmpint(g_mkdir(f->low, 0755), ==, 0);
-        g_assert_cmpint(g_mkdir(f->middle, 0755), ==, 0);
-        g_assert_cmpint(g_mkdir(f->high, 0755), ==, 0);
-}
-
-static void teardown(Fixture *f, const void *data) {
-        remove_tree(f->root);
-        g_free(f->root);
-        g_free(f->low);
-        g_free(f->middle);
-        g_free(f->high);
-}
-
-static void write_bytes(const char *directory, const char *name, const char *bytes, size_t size) {
-        g_autofree char *path = g_build_filename(directory, name, NULL), *parent = g_path_get_dirname(path);
-
-        g_assert_cmpint(g_mkdir_with_parents(parent, 0755), ==, 0);
-        g_assert_true(g_file_set_contents(path, bytes, (gssize) size, NULL));
-}
-
-static void write_file(const char *directory, const char *name, const char *text) {
-        write_bytes(directory, name, text, strlen(text));
-}
-
-static KindSet *load(Fixture *f) {
-        const char *directories[] = { f->low, f->middle, f->high, NULL };
-        KindSet *set = NULL;
-
-        g_assert_cmpint(kind_set_load(directories, reserved, &set), ==, 0);
-        return set;
-}
-
-/* The one kind of the given text; it may have a problem. */
-static Kind *load_text(Fixture *f, const char *text) {
-        g_autoptr(KindSet) set = NULL;
-
-        write_file(f->low, "x.kind", text);
-        set = load(f);
-        g_assert_nonnull(kind_set_get(set, "x"));
-        return kind_ref(kind_set_get(set, "x"));
-}
-
-static Kind *load_good(Fixture *f, const char *text) {
-        Kind *kind = load_text(f, text);
-
-        g_assert_cmpstr(kind->problem, ==, NULL);
-        return kind;
-}
-
-static void values_set(GHashTable *values, const char *name, KindValue *value) {
-        g_hash_table_replace(values, g_strdup(name), value);
-}
-
-static KindContext context_with(GHashTable *values) {
-        return (KindContext) {
-                .id = "abc",
-                .runtime_dir = "/run/rm/abc",
-                .home = "/home/me",
-                .user = "me",
-                .uid = 1000,
-                .host = "box",
-                .executable = "/usr/bin/prog",
-                .values = values,
-        };
-}
-
-static KindPlan *expand_good(const Kind *kind, GHashTable *values) {
-        KindContext context = context_with(values);
-        g_autofree char *problem = NULL;
-        KindPlan *plan = NULL;
-        int r;
-
-        r = kind_expand(kind, &context, &plan, &problem);
-        g_assert_cmpstr(problem, ==, NULL);
-        g_assert_cmpint(r, ==, 0);
-        return plan;
-}
-
-static void assert_refused(const Kind *kind, GHashTable *values, int error, const char *part) {
-        KindContext context = context_with(values);
-        g_autofree char *problem = NULL;
-        KindPlan *plan = NULL;
-
-        g_assert_cmpint(kind_expand(kind, &context, &plan, &problem), ==, error);
-        g_assert_null(plan);
-        g_assert_nonnull(problem);
-        if (!strstr(problem, part))
-                g_error("\"%s\" doesn't say \"%s\"", problem, part);
-}
-
-#define assert_strv(strv, ...)                                                                       \
-        G_STMT_START {                                                                               \
-                const char *_expected[] = { __VA_ARGS__ __VA_OPT__(, ) NULL };                       \
-                g_autofree char *_a = g_strjoinv("|", (char **) (strv));                             \
-                g_autofree char *_b = g_strjoinv("|", (char **) _expected);                          \
-                g_assert_cmpstr(_a, ==, _b);                                                         \
-                g_assert_cmpuint(g_strv_length((char **) (strv)), ==, ELEMENTSOF(_expected) - 1);    \
-        }                                                                                            \
-        G_STMT_END
+#include "kind-test.h"
 
 static void test_all_keys(Fixture *f, const void *data) {
         g_autoptr(Kind) kind = load_good(f, "# comment\r\n"
@@ -235,20 +99,22 @@ static void test_defaults(Fixture *f, const void *data) {
 #define K "[Kind]\nExec=%h/prog\n"          /* two lines */
 #define P "[Handshake]\nType=protocol\n"
 
+#define NOT_A_LINE(line) "Key file contains line “" line "” which is not a key-value pair, group, or comment"
+
 /* Each mistake, and what is said about it behind the file's name. */
 static const struct {
         const char *text;
         const char *problem;
 } refusals[] = {
         /* the syntax */
-        { "Exec=true\n[Kind]\n", ":1: before the first [Section]" },
-        { "[Kind\n", ":1: not a [Section]" },
-        { "[]\n", ":1: not a [Section]" },
-        { "[Kind]]\n", ":1: not a [Section]" },
-        { "[Kind] # x\n", ":1: not a [Section]" },
-        { K "nonsense\n", ":3: neither [Section], nor Key=Value, nor a # comment" },
-        { K "=x\n", ":3: neither [Section], nor Key=Value, nor a # comment" },
-        { K "; comment\n", ":3: neither [Section], nor Key=Value, nor a # comment" },
+        { "Exec=true\n[Kind]\n", ":1: Key file does not start with a group" },
+        { "[Kind\n", ":1: " NOT_A_LINE("[Kind") },
+        { "[]\n", ":1: Invalid group name:" },
+        { "[Kind]]\n", ":1: " NOT_A_LINE("[Kind]]") },
+        { "[Kind] # x\n", ":1: " NOT_A_LINE("[Kind] # x") },
+        { K "nonsense\n", ":3: " NOT_A_LINE("nonsense") },
+        { K "=x\n", ":3: " NOT_A_LINE("=x") },
+        { K "; comment\n", ":3: " NOT_A_LINE("; comment") },
         { K "Exec=a\n", ":3: key \"Exec\" was already there in line 2" },
         { K "Description=\nDescription=a\n", ":4: key \"Description\" was already there in line 3" },
         { K "[Stop]\n[Kind]\n", ":4: section \"Kind\" was already there in line 1" },
@@ -260,7 +126,13 @@ static const struct {
         { K "Description=a\xef\xb7\x90z\n", ":3: character U+FDD0 isn't allowed" },
         { K "Description=a\xf0\x9f\xbf\xbfz\n", ":3: character U+1FFFF isn't allowed" },
         { K "Description=a\xffz\n", ":3: not UTF-8 text" },
-        { "\xef\xbb\xbf" K, ":1: neither [Section], nor Key=Value, nor a # comment" },
+        { "\xef\xbb\xbf" K, ":1: " NOT_A_LINE("\xef\xbb\xbf[Kind]") },
+        { "# a\r\n\n  \nnonsense\n" K, ":4: " NOT_A_LINE("nonsense") },
+        { K "\n\n[Stop]\n[Limits]]\n[Stop]\nnonsense", ":6: " NOT_A_LINE("[Limits]]") },
+        { K "[Stop]=\n", ":3: Invalid key name: [Stop]" },
+        { K "Description[a b]=\n", ":3: Invalid key name: Description[a b]" },
+        { K "Encoding=latin1\n", ":3: Key file contains unsupported encoding “latin1”" },
+        { K "Encoding=UTF-8\n", ":3: unknown key \"Encoding\" in section \"Kind\"" },
         /* sections and keys */
         { "# nothing\n", ": no section [Kind]" },
         { "[Stop]\n", ": no section [Kind]" },
@@ -548,487 +420,6 @@ static void test_unreadable_file(Fixture *f, const void *data) {
         g_assert_cmpstr(kind_set_get(set, "x")->problem, ==, expected);
 }
 
-static void test_names(Fixture *f, const void *data) {
-        static const struct {
-                const char *name;
-                bool valid;
-        } names[] = {
-                { "a", true }, { "elixir-standalone", true }, { "a1", true }, { "abcdefghijklmnopqrstuvwxyz012345", true },
-                { "abcdefghijklmnopqrstuvwxyz0123456", false }, { "", false }, { "1a", false }, { "-a", false },
-                { "A", false }, { "a_b", false }, { "a.b", false }, { "a b", false }, { "a\n", false }, { "\xc3\xa4", false },
-        };
-        g_autoptr(KindSet) set = NULL;
-        unsigned n_bad = 0;
-
-        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                g_autofree char *file = g_strconcat(names[i].name, ".kind", NULL);
-
-                g_assert_cmpint(kind_name_is_valid(names[i].name), ==, names[i].valid);
-                write_file(f->low, file, "[Kind]\n");
-                /* ".kind" is a hidden file */
-                n_bad += !names[i].valid && names[i].name[0] != '\0';
-        }
-        write_file(f->low, "editor.kind~", "broken");
-        write_file(f->low, ".hidden.kind", "broken");
-        write_file(f->low, "README", "broken");
-
-        set = load(f);
-        g_assert_cmpuint(kind_set_size(set), ==, 4);
-        g_assert_cmpuint(g_strv_length((char **) kind_set_get_problems(set)), ==, n_bad);
-        for (const char *const *problem = kind_set_get_problems(set); *problem; problem++) {
-                g_assert_true(g_str_has_suffix(*problem, ": a kind's name is a-z, then a-z, 0-9 and -, at most 32"));
-                g_assert_null(strchr(*problem, '\n'));
-        }
-}
-
-static void test_order_and_lookup(Fixture *f, const void *data) {
-        g_autoptr(KindSet) set = NULL;
-
-        write_file(f->high, "bb.kind", "[Kind]\n");
-        write_file(f->low, "c.kind", "[Kind]\n");
-        write_file(f->middle, "a-a.kind", "[Kind]\n");
-        write_file(f->low, "b.kind", "[Kind]\n");
-        set = load(f);
-        g_assert_cmpuint(kind_set_size(set), ==, 4);
-        g_assert_cmpstr(kind_set_at(set, 0)->name, ==, "a-a");
-        g_assert_cmpstr(kind_set_at(set, 1)->name, ==, "b");
-        g_assert_cmpstr(kind_set_at(set, 2)->name, ==, "bb");
-        g_assert_cmpstr(kind_set_at(set, 3)->name, ==, "c");
-        g_assert_null(kind_set_at(set, 4));
-        for (size_t i = 0; i < 4; i++)
-                g_assert_true(kind_set_get(set, kind_set_at(set, i)->name) == kind_set_at(set, i));
-        g_assert_null(kind_set_get(set, "aa"));
-        g_assert_null(kind_set_get(set, ""));
-}
-
-static void test_at_most_256_kinds(Fixture *f, const void *data) {
-        g_autoptr(KindSet) set = NULL;
-        g_autofree char *expected = g_strconcat(
-                f->low, "/k256.kind: more than 256 kinds, this one and those behind it are ignored", NULL);
-
-        for (unsigned i = 0; i < KIND_SET_MAX + 5; i++) {
-                g_autofree char *name = g_strdup_printf("k%03u.kind", i);
-
-                write_file(f->low, name, "[Kind]\n");
-        }
-        set = load(f);
-        g_assert_cmpuint(kind_set_size(set), ==, KIND_SET_MAX);
-        assert_strv(kind_set_get_problems(set), expected);
-}
-
-static void test_later_directory_replaces(Fixture *f, const void *data) {
-        g_autoptr(KindSet) set = NULL;
-
-        write_file(f->low, "x.kind", "[Kind]\nDescription=low\nExec=true\n");
-        write_file(f->middle, "x.kind", "[Kind]\nDescription=middle\n");
-        set = load(f);
-        g_assert_cmpstr(kind_set_get(set, "x")->description, ==, "middle");
-        g_assert_null(kind_set_get(set, "x")->exec);
-        g_clear_pointer(&set, kind_set_free);
-
-        write_file(f->high, "x.kind", "broken");
-        set = load(f);
-        g_assert_true(g_str_has_suffix(kind_set_get(set, "x")->problem,
-                                       "/high/x.kind:1: neither [Section], nor Key=Value, nor a # comment"));
-}
-
-static void test_masks(Fixture *f, const void *data) {
-        g_autofree char *link = g_build_filename(f->high, "linked.kind", NULL);
-        g_autoptr(KindSet) set = NULL;
-
-        write_file(f->low, "emptied.kind", "[Kind]\n");
-        write_file(f->low, "linked.kind", "[Kind]\n");
-        write_file(f->low, "kept.kind", "[Kind]\n");
-        write_file(f->low, "back.kind", "[Kind]\n");
-        write_file(f->middle, "back.kind", "");
-        write_file(f->high, "back.kind", "[Kind]\n");
-        write_file(f->high, "emptied.kind", "");
-        write_file(f->high, "emptied.kind.d/x.conf", "broken");
-        g_assert_cmpint(symlink("/dev/null", link), ==, 0);
-        set = load(f);
-        g_assert_cmpuint(kind_set_size(set), ==, 2);
-        g_assert_nonnull(kind_set_get(set, "kept"));
-        g_assert_nonnull(kind_set_get(set, "back"));
-        g_assert_null(kind_set_get_problems(set)[0]);
-}
-
-static void test_dropins(Fixture *f, const void *data) {
-        g_autoptr(KindSet) set = NULL;
-        g_autoptr(KindPlan) plan = NULL;
-        const Kind *kind;
-
-        write_file(f->middle, "x.kind",
-                   "[Kind]\nDescription=main\nExec=prog ${A}\nEnvironment=E=%Y\n[Option A]\nDefault=one\n"
-                   "[Limits]\nTasksMax=5\nCPUWeight=7\n");
-        /* a directory of less priority may hold drop-ins too; they apply in the order of their names */
-        write_file(f->low, "x.kind.d/20-b.conf", "[Kind]\nDescription=20 low\n[Limits]\nTasksMax=20\n");
-        write_file(f->high, "x.kind.d/10-a.conf", "[Kind]\nDescription=10 high\n[Option A]\nDefault=two\n");
-        write_file(f->low, "x.kind.d/30-c.conf", "broken");
-        write_file(f->high, "x.kind.d/30-c.conf", "[Limits]\nCPUWeight=\n[Option B]\n[Step s]\nExec=s ${B?b}\n");
-        write_file(f->low, "x.kind.d/40-d.conf", "broken");
-        write_file(f->high, "x.kind.d/40-d.conf", "");
-        write_file(f->high, "x.kind.d/README", "broken");
-        write_file(f->high, "other.kind.d/a.conf", "broken");
-
-        set = load(f);
-        g_assert_cmpuint(kind_set_size(set), ==, 1);
-        kind = kind_set_get(set, "x");
-        g_assert_cmpstr(kind->problem, ==, NULL);
-        g_assert_cmpstr(kind->description, ==, "20 low");
-        g_assert_cmpuint(kind->limits.tasks_max, ==, 20);
-        g_assert_cmpuint(kind->limits.cpu_weight, ==, KIND_UNSET);
-        g_assert_cmpuint(kind->n_options, ==, 2);
-        plan = expand_good(kind, NULL);
-        assert_strv(plan->argv, "prog", "two");
-        assert_strv(plan->steps[0].argv, "s");
-        /* of the main file, wherever the drop-ins are */
-        g_assert_true(g_str_has_suffix(plan->environment[0], "/middle"));
-}
-
-static void test_mistake_in_a_dropin(Fixture *f, const void *data) {
-        g_autoptr(KindSet) set = NULL;
-        g_autofree char *expected = g_strconcat(f->high, "/x.kind.d/a.conf:3: Exec: unknown specifier \"%q\" "
-                                                         "(a percent sign is written %%)", NULL);
-
-        write_file(f->low, "x.kind", "[Kind]\nExec=true\n");
-        write_file(f->high, "x.kind.d/a.conf", "\n[Kind]\nExec=%q\n");
-        set = load(f);
-        g_assert_cmpstr(kind_set_get(set, "x")->problem, ==, expected);
-}
-
-static void test_too_many_dropins(Fixture *f, const void *data) {
-        g_autoptr(KindSet) set = NULL;
-
-        write_file(f->low, "x.kind", "[Kind]\n");
-        for (unsigned i = 0; i <= KIND_DROPINS_MAX; i++) {
-                g_autofree char *name = g_strdup_printf("x.kind.d/%03u.conf", i);
-
-                write_file(f->low, name, "[Kind]\n");
-        }
-        set = load(f);
-        g_assert_cmpstr(kind_set_get(set, "x")->problem, ==, "x.kind.d: more than 64 drop-ins");
-}
-
-static void test_directories_that_are_not(Fixture *f, const void *data) {
-        g_autofree char *file = g_build_filename(f->root, "file", NULL), *missing = g_build_filename(f->root, "no", NULL);
-        g_autofree char *expected = g_strconcat(file, ": Not a directory", NULL);
-        const char *directories[] = { missing, file, f->low, NULL };
-        const char *none[] = { NULL };
-        g_autoptr(KindSet) set = NULL, empty = NULL;
-
-        write_file(f->root, "file", "");
-        write_file(f->low, "x.kind", "[Kind]\n");
-        g_assert_cmpint(kind_set_load(directories, NULL, &set), ==, 0);
-        g_assert_cmpuint(kind_set_size(set), ==, 1);
-        assert_strv(kind_set_get_problems(set), expected);
-
-        g_assert_cmpint(kind_set_load(none, NULL, &empty), ==, 0);
-        g_assert_cmpuint(kind_set_size(empty), ==, 0);
-        g_assert_null(kind_set_get(empty, "x"));
-}
-
-static void test_out_of_descriptors(Fixture *f, const void *data) {
-        const char *directories[] = { f->low, NULL };
-        struct rlimit old, none;
-        KindSet *set = NULL;
-        int r;
-
-        write_file(f->low, "x.kind", "[Kind]\n");
-        g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
-        none = (struct rlimit) { .rlim_cur = 0, .rlim_max = old.rlim_max };
-        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
-        r = kind_set_load(directories, reserved, &set);
-        g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
-        g_assert_cmpint(r, ==, -EMFILE);
-        g_assert_null(set);
-}
-
-static void test_a_kind_outlives_its_set(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExec=true ${A}\n[Option A]\nDefault=x\n");
-        g_autoptr(KindPlan) plan = expand_good(kind, NULL);
-
-        assert_strv(plan->argv, "true", "x");
-}
-
-static void test_specifiers(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExecutable=prog\n"
-                                            "Exec=%e %%x 100%% %i-%u-%U@%H '%t/a b' $HOME $$ $${x} \"\" a\"\"b\n"
-                                            "Environment=X=%h/y E= K=%Y\n"
-                                            "Directory=%h/my files\n");
-        g_autoptr(KindPlan) plan = expand_good(kind, NULL);
-        g_autofree char *directory = g_strconcat("K=", f->low, NULL);
-
-        assert_strv(plan->argv, "/usr/bin/prog", "%x", "100%", "abc-me-1000@box", "/run/rm/abc/a b", "$HOME", "$$", "${x}",
-                    "", "ab");
-        assert_strv(plan->environment, "X=/home/me/y", "E=", directory);
-        g_assert_cmpstr(plan->directory, ==, "/home/me/my files");
-}
-
-static void test_unknown_specifiers(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExecutable=prog\nExec=%e\nDirectory=%h\n");
-        KindContext context = { .id = "abc", .executable = "/bin/prog" };
-        g_autofree char *problem = NULL;
-        g_autoptr(KindPlan) plan = NULL;
-
-        g_assert_cmpint(kind_expand(kind, &context, &plan, &problem), ==, -EINVAL);
-        g_assert_cmpstr(problem, ==, "kind x uses %h, which isn't known here");
-}
-
-#define OPTIONS                                                                      \
-        "[Option Text]\n[Option List]\nType=strings\n[Option Flag]\nType=boolean\n"  \
-        "[Option Number]\nType=integer\n[Option Bytes]\nType=size\n"                 \
-        "[Option Wait]\nType=time\n[Option Where]\nType=path\n"
-
-static void test_options_unset(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExec=prog ${Text} ${List} ${Flag} ${Number} ${Bytes} ${Where} "
-                                            "-t=${Text} '' ${Text?--text=${Text}} ${List?-l} ${Flag?-f}\n"
-                                            "Environment=T=${Text} ${Where?W=${Where}}\nDirectory=${Where}\n" OPTIONS);
-        g_autoptr(KindPlan) plan = expand_good(kind, NULL);
-
-        assert_strv(plan->argv, "prog", "-t=", "");
-        assert_strv(plan->environment, "T=");
-        g_assert_null(plan->directory);
-}
-
-static void test_options_set(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExec=prog ${Text} ${List} ${Flag} ${Number} ${Bytes} ${Wait} ${Where} "
-                                            "${Text?--text=${Text}} ${List?-l} ${Flag?-f} \"${Number?a b}\" ${Flag?}\n"
-                                            "Environment=T=${Text} ${Where?W=${Where}/%i}\nDirectory=${Where}/sub\n"
-                                            "[Step s]\nExec=${Where}/step ${List?${List}}\n" OPTIONS);
-        const char *list[] = { "one", "", "t w o", NULL };
-        g_autoptr(GHashTable) values = kind_values_new();
-        g_autoptr(KindPlan) plan = NULL;
-
-        /* what looks like a hole in a value is none */
-        values_set(values, "Text", kind_value_new_string("%h ${Flag} $(rm)"));
-        values_set(values, "List", kind_value_new_strings(list));
-        values_set(values, "Flag", kind_value_new_boolean(true));
-        values_set(values, "Number", kind_value_new_integer(INT64_MIN));
-        values_set(values, "Bytes", kind_value_new_size(1024));
-        values_set(values, "Wait", kind_value_new_time(USEC_INFINITY));
-        values_set(values, "Where", kind_value_new_path("/w"));
-        plan = expand_good(kind, values);
-        assert_strv(plan->argv, "prog", "%h ${Flag} $(rm)", "one", "", "t w o", "true", "-9223372036854775808", "1024",
-                    "infinity", "/w", "--text=%h ${Flag} $(rm)", "-l", "-f", "a b", "");
-        assert_strv(plan->environment, "T=%h ${Flag} $(rm)", "W=/w/abc");
-        g_assert_cmpstr(plan->directory, ==, "/w/sub");
-        assert_strv(plan->steps[0].argv, "/w/step", "one", "", "t w o");
-}
-
-static void test_options_false_and_empty(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExec=prog ${Text} ${Text?t} ${List} ${List?l} ${Flag} ${Flag?f}\n" OPTIONS);
-        const char *list[] = { NULL };
-        g_autoptr(GHashTable) values = kind_values_new();
-        g_autoptr(KindPlan) plan = NULL;
-
-        values_set(values, "Text", kind_value_new_string(""));
-        values_set(values, "List", kind_value_new_strings(list));
-        values_set(values, "Flag", kind_value_new_boolean(false));
-        plan = expand_good(kind, values);
-        assert_strv(plan->argv, "prog", "", "t", "false");
-}
-
-static void test_defaults_of_options(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExec=prog ${L} ${B?b} ${T} ${S}\n"
-                                            "[Option L]\nType=strings\nDefault=a 'b c'\n[Option B]\nType=boolean\nDefault=on\n"
-                                            "[Option T]\nType=time\nDefault=1.5s\n[Option S]\nDefault=x y\n");
-        g_autoptr(KindPlan) plan = expand_good(kind, NULL);
-        g_autoptr(GHashTable) values = kind_values_new();
-        g_autoptr(KindPlan) other = NULL;
-
-        assert_strv(plan->argv, "prog", "a", "b c", "b", "1500000", "x y");
-        values_set(values, "B", kind_value_new_boolean(false));
-        values_set(values, "S", kind_value_new_string("z"));
-        other = expand_good(kind, values);
-        assert_strv(other->argv, "prog", "a", "b c", "1500000", "z");
-}
-
-static void test_steps_and_no_exec(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\n[Step b]\nExec=mix b\nAnnounce=Running b...\nFailure=50% failed\n"
-                                            "[Step a]\nExec=mix a\nTimeoutSec=2\n");
-        g_autoptr(KindPlan) plan = expand_good(kind, NULL);
-
-        g_assert_null(plan->argv);
-        g_assert_null(plan->directory);
-        g_assert_nonnull(plan->environment);
-        g_assert_null(plan->environment[0]);
-        g_assert_cmpuint(plan->n_steps, ==, 2);
-        g_assert_cmpstr(plan->steps[0].name, ==, "b");
-        g_assert_cmpstr(plan->steps[0].announce, ==, "Running b...");
-        g_assert_cmpstr(plan->steps[0].failure, ==, "50% failed");
-        g_assert_cmpuint(plan->steps[0].timeout_usec, ==, KIND_UNSET);
-        assert_strv(plan->steps[1].argv, "mix", "a");
-        g_assert_null(plan->steps[1].announce);
-        g_assert_cmpuint(plan->steps[1].timeout_usec, ==, 2 * USEC_PER_SEC);
-}
-
-static void test_expansion_refused(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExec=${Text} ${Many}\nDirectory=${Where}\n"
-                                            "[Option Text]\nRequired=yes\n[Option Level]\nValues=low;high\n"
-                                            "[Option Many]\nType=strings\nValues=a;b\n[Option Where]\nType=path\n"
-                                            "[Option Size]\nType=size\nValues=1K;1M\n");
-        g_autoptr(Kind) broken = load_text(f, "broken");
-        const char *bad[] = { "a", "c", NULL };
-        g_autoptr(GHashTable) values = kind_values_new();
-
-        assert_refused(broken, NULL, -EINVAL, "kind x can't be used: ");
-        assert_refused(kind, NULL, -EINVAL, "kind x needs the option Text");
-        assert_refused(kind, values, -EINVAL, "kind x needs the option Text");
-        values_set(values, "Text", kind_value_new_integer(1));
-        assert_refused(kind, values, -EINVAL, "option Text must be a string");
-        values_set(values, "Text", kind_value_new_string(""));
-        assert_refused(kind, values, -EINVAL, "with these options kind x has an empty command");
-        values_set(values, "Text", kind_value_new_string("prog"));
-        values_set(values, "Nope", kind_value_new_string("prog"));
-        assert_refused(kind, values, -EINVAL, "kind x has no option Nope");
-        g_hash_table_remove(values, "Nope");
-        values_set(values, "Where", kind_value_new_path("here"));
-        assert_refused(kind, values, -EINVAL, "option Where must be an absolute path");
-        values_set(values, "Where", kind_value_new_string("/here"));
-        assert_refused(kind, values, -EINVAL, "option Where must be an absolute path");
-        g_hash_table_remove(values, "Where");
-        values_set(values, "Level", kind_value_new_string("mid"));
-        assert_refused(kind, values, -EINVAL, "option Level must be one of low, high, not \"mid\"");
-        values_set(values, "Level", kind_value_new_string("low"));
-        values_set(values, "Many", kind_value_new_strings(bad));
-        assert_refused(kind, values, -EINVAL, "option Many must be one of a, b, not \"c\"");
-        g_hash_table_remove(values, "Many");
-        values_set(values, "Size", kind_value_new_size(1023));
-        assert_refused(kind, values, -EINVAL, "option Size must be one of 1K, 1M, not \"1023\"");
-        values_set(values, "Size", kind_value_new_size(1024));
-        kind_plan_free(expand_good(kind, values));
-}
-
-static void test_expansion_is_bounded(Fixture *f, const void *data) {
-        g_autoptr(GString) text = g_string_new("[Kind]\nExec=prog");
-        g_autoptr(GHashTable) values = kind_values_new();
-        g_autofree char *large = g_strnfill(LIMIT_ARGUMENT / 2, 'x');
-        g_autofree char **many = g_new0(char *, LIMIT_ARGUMENTS + 1);
-        g_autoptr(Kind) kind = NULL, other = NULL;
-
-        for (unsigned i = 0; i < 200; i++)
-                g_string_append(text, " ${A}");
-        g_string_append(text, "\n[Option A]\n");
-        kind = load_good(f, text->str);
-        other = load_good(f, "[Kind]\nExec=prog ${A}${A} ${L}\n[Option A]\n[Option L]\nType=strings\n");
-
-        values_set(values, "A", kind_value_new_string(large));
-        assert_refused(kind, values, -E2BIG, "with these options kind x needs more bytes than 1048576");
-        assert_refused(other, values, -E2BIG, "with these options kind x needs a word with more bytes than 131071");
-
-        for (unsigned i = 0; i < LIMIT_ARGUMENTS; i++)
-                many[i] = (char *) "a";
-        g_hash_table_remove(values, "A");
-        values_set(values, "L", kind_value_new_strings((const char *const *) many));
-        assert_refused(other, values, -E2BIG, "with these options kind x needs more words than 4096");
-}
-
-static void test_environment_alone(Fixture *f, const void *data) {
-        g_autoptr(Kind) kind = load_good(f, "[Kind]\nExecutable=prog\nExec=%e\nEnvironment=PATH=%h/bin\n");
-        KindContext context = context_with(NULL);
-        g_autofree char *problem = NULL;
-        g_auto(GStrv) environment = NULL;
-
-        context.executable = NULL;
-        g_assert_cmpint(kind_expand_environment(kind, &context, &environment, &problem), ==, 0);
-        assert_strv(environment, "PATH=/home/me/bin");
-}
-
-static void test_signatures(void) {
-        static const char *const expected[] = { "string:s", "strings:as", "boolean:b", "integer:x", "size:t", "time:t", "path:s" };
-
-        for (unsigned i = 0; i < _KIND_OPTION_TYPE_MAX; i++) {
-                g_autofree char *both = g_strdup_printf("%s:%s", kind_option_type_to_string(i),
-                                                        kind_option_type_to_signature(i));
-
-                g_assert_cmpstr(both, ==, expected[i]);
-        }
-        g_assert_null(kind_option_type_to_string(_KIND_OPTION_TYPE_MAX));
-        g_assert_cmpstr(kind_handshake_type_to_string(KIND_HANDSHAKE_PROTOCOL), ==, "protocol");
-        g_assert_null(kind_handshake_type_to_string(_KIND_HANDSHAKE_TYPE_MAX));
-        g_assert_cmpstr(kind_transport_to_string(KIND_TRANSPORT_PIPES), ==, "pipes");
-}
-
-static void test_values_as_written(void) {
-        static const struct {
-                KindOptionType type;
-                const char *text;
-                const char *expected; /* NULL: refused */
-        } values[] = {
-                { KIND_OPTION_INTEGER, "0", "0" },
-                { KIND_OPTION_INTEGER, "-9223372036854775808", "-9223372036854775808" },
-                { KIND_OPTION_INTEGER, "9223372036854775808", NULL },
-                { KIND_OPTION_INTEGER, "1 ", NULL },
-                { KIND_OPTION_INTEGER, "0x10", NULL },
-                { KIND_OPTION_INTEGER, "", NULL },
-                { KIND_OPTION_SIZE, "0", "0" },
-                { KIND_OPTION_SIZE, "64K", "65536" },
-                { KIND_OPTION_SIZE, "3M", "3145728" },
-                { KIND_OPTION_SIZE, "2G", "2147483648" },
-                { KIND_OPTION_SIZE, "1T", "1099511627776" },
-                { KIND_OPTION_SIZE, "infinity", "infinity" },
-                { KIND_OPTION_SIZE, "18446744073709551616", NULL },
-                { KIND_OPTION_SIZE, "16777216T", NULL },
-                { KIND_OPTION_SIZE, "1KB", NULL },
-                { KIND_OPTION_SIZE, "1k", NULL },
-                { KIND_OPTION_SIZE, "1.5G", NULL },
-                { KIND_OPTION_SIZE, "K", NULL },
-                { KIND_OPTION_SIZE, "", NULL },
-                { KIND_OPTION_TIME, "10", "10000000" },
-                { KIND_OPTION_TIME, "10s", "10000000" },
-                { KIND_OPTION_TIME, "500ms", "500000" },
-                { KIND_OPTION_TIME, "7us", "7" },
-                { KIND_OPTION_TIME, "1min 30s", "90000000" },
-                { KIND_OPTION_TIME, "1min30s", "90000000" },
-                { KIND_OPTION_TIME, "1 min 30", "90000000" },
-                { KIND_OPTION_TIME, "1h", "3600000000" },
-                { KIND_OPTION_TIME, "2d", "172800000000" },
-                { KIND_OPTION_TIME, "1.5s", "1500000" },
-                { KIND_OPTION_TIME, "0.25", "250000" },
-                { KIND_OPTION_TIME, "infinity", "infinity" },
-                { KIND_OPTION_TIME, "", NULL },
-                { KIND_OPTION_TIME, "s", NULL },
-                { KIND_OPTION_TIME, "-1", NULL },
-                { KIND_OPTION_TIME, "1.", NULL },
-                { KIND_OPTION_TIME, "1.1234567s", NULL },
-                { KIND_OPTION_TIME, "1 2", NULL },
-                { KIND_OPTION_TIME, "1parsec", NULL },
-                { KIND_OPTION_TIME, "99999999999999999d", NULL },
-                { KIND_OPTION_TIME, "18446744073709551615us 1us", NULL },
-                { KIND_OPTION_BOOLEAN, "yes", "true" },
-                { KIND_OPTION_BOOLEAN, "off", "false" },
-                { KIND_OPTION_BOOLEAN, "1", "true" },
-                { KIND_OPTION_BOOLEAN, "Yes", NULL },
-                { KIND_OPTION_BOOLEAN, "", NULL },
-                { KIND_OPTION_PATH, "/a b", "/a b" },
-                { KIND_OPTION_PATH, "a", NULL },
-                { KIND_OPTION_PATH, "", NULL },
-                { KIND_OPTION_STRING, "", "" },
-                { KIND_OPTION_STRING, "'a'", "'a'" },
-                { KIND_OPTION_STRINGS, "a 'b c' \"\"", "a b c " },
-                { KIND_OPTION_STRINGS, "", "" },
-                { KIND_OPTION_STRINGS, "a'", NULL },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(values); i++) {
-                g_autoptr(KindValue) value = NULL;
-                g_autofree char *problem = NULL, *text = NULL;
-                int r;
-
-                r = kind_value_parse(values[i].type, values[i].text, &value, &problem);
-                if (!values[i].expected) {
-                        g_assert_cmpint(r, ==, -EINVAL);
-                        g_assert_null(value);
-                        g_assert_nonnull(problem);
-                        continue;
-                }
-                g_assert_cmpstr(problem, ==, NULL);
-                g_assert_cmpint(r, ==, 0);
-                text = kind_value_to_string(value);
-                g_assert_cmpstr(text, ==, values[i].expected);
-        }
-}
-
 static void test_long_texts_are_cut_in_messages(Fixture *f, const void *data) {
         g_autoptr(GString) text = g_string_new("[Kind]\n");
         g_autoptr(Kind) kind = NULL;
@@ -1039,92 +430,17 @@ static void test_long_texts_are_cut_in_messages(Fixture *f, const void *data) {
         kind = load_text(f, text->str);
         g_assert_true(g_utf8_validate(kind->problem, -1, NULL));
         g_assert_cmpuint(g_utf8_strlen(strstr(kind->problem, "unknown key"), -1), <, 130);
-}
 
-static void make_program(const char *directory, const char *name, unsigned mode) {
-        g_autofree char *path = g_build_filename(directory, name, NULL);
-
-        write_file(directory, name, "#!/bin/sh\n");
-        g_assert_cmpint(chmod(path, mode), ==, 0);
-}
-
-static void test_finding_programs(Fixture *f, const void *data) {
-        g_autofree char *path = g_strdup_printf("%s:.::%s:%s", f->low, f->middle, f->high);
-        g_autofree char *in_middle = g_build_filename(f->middle, "prog", NULL);
-        g_autofree char *in_high = g_build_filename(f->high, "late", NULL);
-        g_autofree char *folder = g_build_filename(f->low, "folder", NULL);
-        g_autofree char *plain = g_build_filename(f->low, "plain", NULL);
-        g_autofree char *nothing = g_build_filename(f->low, "nothing", NULL);
-        g_autofree char *old = g_get_current_dir();
-        struct {
-                const char *name;
-                const char *path;
-                int result;
-                const char *found;
-        } cases[] = {
-                { "prog", path, 0, in_middle },
-                { "late", path, 0, in_high },
-                { "plain", path, -EACCES, NULL },
-                { "folder", path, -ENOENT, NULL },
-                { "nothing", path, -ENOENT, NULL },
-                { "here", path, -ENOENT, NULL },
-                { "", path, -ENOENT, NULL },
-                { "./prog", path, -ENOENT, NULL },
-                { "sub/prog", path, -ENOENT, NULL },
-                { "prog", "", -ENOENT, NULL },
-                { in_middle, "", 0, in_middle },
-                { folder, path, -ENOENT, NULL },
-                { plain, path, -EACCES, NULL },
-                { nothing, path, -ENOENT, NULL },
-        };
-
-        make_program(f->middle, "prog", 0755);
-        make_program(f->high, "prog", 0755);
-        make_program(f->low, "late", 0644);
-        make_program(f->high, "late", 0755);
-        make_program(f->low, "plain", 0644);
-        make_program(f->root, "here", 0755);
-        g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
-        g_assert_cmpint(g_chdir(f->root), ==, 0);
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                g_autofree char *found = NULL;
-
-                g_assert_cmpint(kind_find_executable(cases[i].name, cases[i].path, &found), ==, cases[i].result);
-                g_assert_cmpstr(found, ==, cases[i].found);
-        }
-        g_assert_cmpint(g_chdir(old), ==, 0);
-}
-
-static void test_usual_directories(void) {
-        g_autofree char *found = NULL;
-
-        g_assert_cmpint(kind_find_executable("sh", NULL, &found), ==, 0);
-        g_assert_true(g_path_is_absolute(found));
-}
-
-/* The kinds of this project, as they are in the source tree. */
-static void test_shipped_kinds(void) {
-        g_autofree char *path = g_test_build_filename(G_TEST_DIST, "..", "..", "data", "kinds", NULL);
-        const char *directories[] = { path, NULL };
-        g_autoptr(KindSet) set = NULL;
-
-        if (!g_getenv("G_TEST_SRCDIR")) {
-                g_test_skip("G_TEST_SRCDIR doesn't say where the sources are");
-                return;
-        }
-        g_assert_cmpint(kind_set_load(directories, NULL, &set), ==, 0);
-        g_assert_null(kind_set_get_problems(set)[0]);
-        g_assert_nonnull(kind_set_get(set, "command"));
-        g_assert_nonnull(kind_set_get(set, "elixir-standalone"));
-        for (size_t i = 0; i < kind_set_size(set); i++)
-                g_assert_cmpstr(kind_set_at(set, i)->problem, ==, NULL);
+        g_clear_pointer(&kind, kind_unref);
+        g_string_truncate(text, text->len - strlen("=x\n"));
+        kind = load_text(f, text->str);
+        g_assert_true(g_utf8_validate(kind->problem, -1, NULL));
+        g_assert_true(g_str_has_suffix(kind->problem, "…"));
+        g_assert_cmpuint(g_utf8_strlen(strstr(kind->problem, "x.kind:2: Key file"), -1), <, 250);
 }
 
 int main(int argc, char **argv) {
-        static const struct {
-                const char *name;
-                void (*run)(Fixture *f, const void *data);
-        } cases[] = {
+        static const Case cases[] = {
                 { "file/every-key-is-read", test_all_keys },
                 { "file/what-is-not-said-has-a-default", test_defaults },
                 { "file/each-mistake-is-refused-by-line", test_refusals },
@@ -1135,40 +451,10 @@ int main(int argc, char **argv) {
                 { "file/exactly-the-largest-file-is-taken", test_exactly_the_largest_file },
                 { "file/an-unreadable-file-is-a-problem", test_unreadable_file },
                 { "file/long-texts-are-cut-in-messages", test_long_texts_are_cut_in_messages },
-                { "set/names-are-checked", test_names },
-                { "set/kinds-are-ordered-and-found", test_order_and_lookup },
-                { "set/at-most-256-kinds", test_at_most_256_kinds },
-                { "set/a-later-directory-replaces", test_later_directory_replaces },
-                { "set/empty-file-and-null-link-mask", test_masks },
-                { "set/dropins-merge-in-order", test_dropins },
-                { "set/a-mistake-in-a-dropin-names-the-dropin", test_mistake_in_a_dropin },
-                { "set/dropins-are-limited", test_too_many_dropins },
-                { "set/missing-and-wrong-directories", test_directories_that_are_not },
-                { "set/out-of-descriptors-fails-as-a-whole", test_out_of_descriptors },
-                { "set/a-kind-outlives-its-set", test_a_kind_outlives_its_set },
-                { "expand/specifiers", test_specifiers },
-                { "expand/a-specifier-that-is-not-known-is-refused", test_unknown_specifiers },
-                { "expand/unset-options-disappear", test_options_unset },
-                { "expand/set-options-are-inserted-unread", test_options_set },
-                { "expand/false-and-empty-are-not-unset", test_options_false_and_empty },
-                { "expand/defaults-stand-in", test_defaults_of_options },
-                { "expand/steps-in-order-and-no-exec", test_steps_and_no_exec },
-                { "expand/wrong-options-are-refused", test_expansion_refused },
-                { "expand/size-is-bounded", test_expansion_is_bounded },
-                { "expand/environment-alone", test_environment_alone },
-                { "executable/found-as-by-execvp-but-only-absolute", test_finding_programs },
         };
 
         setlocale(LC_ALL, "");
         g_test_init(&argc, &argv, NULL);
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                g_autofree char *path = g_strconcat("/kind/", cases[i].name, NULL);
-
-                g_test_add(path, Fixture, NULL, setup, cases[i].run, teardown);
-        }
-        g_test_add_func("/kind/values/signatures", test_signatures);
-        g_test_add_func("/kind/values/as-written", test_values_as_written);
-        g_test_add_func("/kind/executable/usual-directories-without-a-path", test_usual_directories);
-        g_test_add_func("/kind/shipped-kinds-are-good", test_shipped_kinds);
+        add_cases(cases, ELEMENTSOF(cases));
         return g_test_run();
 }

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The connection to a service manager. It is made again whenever it is lost (the message bus was restarted, say): runtimes go on meanwhile, since their keepers
+ * don't need it, and afterwards each scope is asked what has become of it. Matches are installed before anything is asked for. */
+
+#include <errno.h>
+#include <time.h>
+
+#include "core/scope-private.h"
+#include "core/sd-autoptr.h"
+#include "util/macro.h"
+
+#define RETRY_USEC (1 * USEC_PER_SEC)
+
+static int scope_bus_open(ScopeBus *bus);
+
+static void scope_bus_close(ScopeBus *bus) {
+        bus->job_removed_match = sd_bus_slot_unref(bus->job_removed_match);
+        bus->properties_match = sd_bus_slot_unref(bus->properties_match);
+        bus->disconnected_match = sd_bus_slot_unref(bus->disconnected_match);
+        bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
+        bus->bus = sd_bus_flush_close_unref(bus->bus);
+}
+
+static void scope_bus_schedule_retry(ScopeBus *bus) {
+        (void) sd_event_source_set_time_relative(bus->retry_timer, RETRY_USEC);
+        (void) sd_event_source_set_enabled(bus->retry_timer, SD_EVENT_ONESHOT);
+}
+
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+        GHashTableIter iter;
+        gpointer scope;
+
+        g_hash_table_iter_init(&iter, bus->by_unit);
+        while (g_hash_table_iter_next(&iter, NULL, &scope))
+                scope_drop_calls(scope);
+        scope_bus_close(bus);
+        scope_bus_schedule_retry(bus);
+        return 0;
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        ScopeBus *bus = userdata;
+        g_autoptr(GList) scopes = NULL;
+
+        if (scope_bus_open(bus) < 0) {
+                scope_bus_close(bus);
+                scope_bus_schedule_retry(bus);
+                return 0;
+        }
+        scopes = g_hash_table_get_values(bus->by_unit);
+        for (GList *scope = scopes; scope; scope = scope->next)
+                scope_resync(scope->data);
+        return 0;
+}
+
+static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+
+        /* A failure shows in the first start, which then has somebody to be told to. */
+        bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
+        return 0;
+}
+
+static int scope_bus_connect(ScopeBus *bus) {
+        int r;
+
+        if (!bus->address)
+                return sd_bus_open_user_with_description(&bus->bus, "systemd");
+        r = sd_bus_new(&bus->bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_address(bus->bus, bus->address);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_bus_client(bus->bus, 1);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_description(bus->bus, "systemd");
+        return r < 0 ? r : sd_bus_start(bus->bus);
+}
+
+static int scope_bus_open(ScopeBus *bus) {
+        int r;
+
+        r = scope_bus_connect(bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_attach_event(bus->bus, bus->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal_async(bus->bus, &bus->disconnected_match, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+                                      "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal_async(bus->bus, &bus->job_removed_match, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved",
+                                      scope_on_job_removed, NULL, bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_match_async(bus->bus, &bus->properties_match,
+                                   "type='signal',sender='" SYSTEMD_NAME "',path_namespace='" SYSTEMD_UNIT_PREFIX "',"
+                                   "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='" SYSTEMD_UNIT "'",
+                                   scope_on_properties_changed, NULL, bus);
+        if (r < 0)
+                return r;
+        return sd_bus_call_method_async(bus->bus, &bus->subscribe_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_subscribed, bus,
+                                        NULL);
+}
+
+int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret) {
+        ScopeBus *bus;
+        int r;
+
+        bus = g_new0(ScopeBus, 1);
+        bus->event = sd_event_ref(event);
+        bus->address = g_strdup(address);
+        bus->by_unit = g_hash_table_new(g_str_hash, g_str_equal);
+        bus->by_path = g_hash_table_new(g_str_hash, g_str_equal);
+
+        r = sd_event_add_time(event, &bus->retry_timer, CLOCK_MONOTONIC, 0, 0, on_retry, bus);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(bus->retry_timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = scope_bus_open(bus);
+        if (r < 0) {
+                scope_bus_free(bus);
+                return r;
+        }
+        *ret = bus;
+        return 0;
+}
+
+ScopeBus *scope_bus_free(ScopeBus *bus) {
+        if (!bus)
+                return NULL;
+        scope_bus_close(bus);
+        sd_event_source_disable_unref(bus->retry_timer);
+        sd_event_unref(bus->event);
+        g_hash_table_unref(bus->by_unit);
+        g_hash_table_unref(bus->by_path);
+        g_free(bus->address);
+        g_free(bus);
+        return NULL;
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The environment of a case: folders, bus, daemon. What a client does with them is in client.c.
+ *
+ * The bus of a test program is of the same sort as the session's, so that running the tests under dbus-broker tests with dbus-broker. Whatever
+ * way the program ends, daemon and bus end with it: by PR_SET_PDEATHSIG, and when it is about to fail the daemon is told to stop its runtimes before. */
+
+#include "harness.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gunixsocketaddress.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "private-bus.h"
+#include "util/names.h"
+
+static volatile sig_atomic_t daemon_to_end;
+static Harness *current;
+
+/* Also for a time-out of the test's runner: nothing of ours shall be left in somebody's session. */
+static void on_fatal_signal(int signo) {
+        pid_t pid = daemon_to_end;
+
+        signal(signo, SIG_DFL);
+        if (pid > 0) {
+                kill(pid, SIGTERM);
+                kill(pid, SIGTERM);
+                alarm(10);
+                (void) waitpid(pid, NULL, 0);
+        }
+        raise(signo);
+}
+
+const char *harness_build_directory(void) {
+        static char *directory;
+
+        if (!directory && g_getenv("RM_BUILD_DIR"))
+                directory = g_strdup(g_getenv("RM_BUILD_DIR"));
+        if (!directory) {
+                g_autofree char *program = g_file_read_link("/proc/self/exe", NULL), *folder = g_path_get_dirname(program);
+
+                directory = g_build_filename(folder, "..", "..", "src", NULL);
+        }
+        return directory;
+}
+
+char *harness_id(const char *name) {
+        return g_strdup_printf("%.24s_%d", name, (int) getpid() % 10000000);
+}
+
+static void print_log(Harness *h) {
+        g_autofree char *text = NULL;
+        g_auto(GStrv) lines = NULL;
+
+        if (!h->log || !g_file_get_contents(h->log, &text, NULL, NULL) || !text[0])
+                return;
+        lines = g_strsplit(text, "\n", -1);
+        for (char **line = lines; *line; line++)
+                g_printerr("# daemon: %s\n", *line);
+}
+
+static void print_signals(Client *client) {
+        if (!client)
+                return;
+        for (guint i = 0; i < client->signals->len; i++) {
+                const Signal *signal = client->signals->pdata[i];
+                g_autofree char *text = g_variant_print(signal->parameters, FALSE);
+
+                g_printerr("# seen: %s %s %.300s\n", signal->path, signal->member, text);
+        }
+}
+
+void harness_fail(Harness *h, const char *format, ...) {
+        g_autofree char *message = NULL;
+        va_list list;
+
+        va_start(list, format);
+        message = g_strdup_vprintf(format, list);
+        va_end(list);
+        print_signals(h->client);
+        g_printerr("# FAILED: %s\n", message);
+        /* The log is printed when the program aborts, as for every other failure. */
+        g_error("%s", message);
+}
+
+static gboolean on_tick(gpointer userdata) {
+        return G_SOURCE_CONTINUE;
+}
+
+void harness_wait(Harness *h, HarnessCondition condition, gpointer userdata, const char *what) {
+        gint64 deadline = g_get_monotonic_time() + HARNESS_DEADLINE_USEC;
+        /* Conditions outside of this process (files, processes) tell no main context when they change. */
+        guint tick = g_timeout_add(20, on_tick, NULL);
+
+        while (!condition(userdata)) {
+                if (g_get_monotonic_time() > deadline)
+                        harness_fail(h, "this did not happen within %d s: %s", (int) (HARNESS_DEADLINE_USEC / G_USEC_PER_SEC), what);
+                g_main_context_iteration(NULL, TRUE);
+        }
+        g_source_remove(tick);
+}
+
+char *harness_add_file(Harness *h, const char *name, const char *text, int mode) {
+        g_autofree char *path = g_build_filename(h->directory, name, NULL), *folder = g_path_get_dirname(path);
+        g_autoptr(GError) error = NULL;
+
+        g_assert_cmpint(g_mkdir_with_parents(folder, 0700), ==, 0);
+        g_file_set_contents(path, text, -1, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(chmod(path, mode), ==, 0);
+        return g_steal_pointer(&path);
+}
+
+void harness_add_kind(Harness *h, const char *name, const char *text) {
+        g_autofree char *file = g_strdup_printf("config/runtime-manager/kinds/%s.kind", name);
+
+        g_assert_cmpint(h->daemon, ==, 0);
+        g_free(harness_add_file(h, file, text, 0644));
+}
+
+static int open_notify_socket(const char *path) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpuint(g_strlcpy(address.sun_path, path, sizeof(address.sun_path)), <, sizeof(address.sun_path));
+        g_assert_cmpint(bind(fd, (struct sockaddr *) &address, sizeof(address)), ==, 0);
+        return fd;
+}
+
+static Harness *harness_new(void) {
+        Harness *h = g_new0(Harness, 1);
+        g_autofree char *notify = NULL;
+        static unsigned n;
+
+        h->directory = g_dir_make_tmp("rm-XXXXXX", NULL);
+        g_assert_nonnull(h->directory);
+        h->runtime_directory = g_build_filename(h->directory, "run", NULL);
+        h->config_directory = g_build_filename(h->directory, "config", NULL);
+        h->home = g_build_filename(h->directory, "home", NULL);
+        h->log = g_build_filename(h->directory, "log", NULL);
+        g_assert_cmpint(g_mkdir(h->runtime_directory, 0700), ==, 0);
+        g_assert_cmpint(g_mkdir(h->config_directory, 0700), ==, 0);
+        g_assert_cmpint(g_mkdir(h->home, 0700), ==, 0);
+        h->mark = g_strdup_printf("RUNTIME_MANAGER_TEST_MARK=%d.%u", (int) getpid(), ++n);
+        h->ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        h->bus_address = g_strdup(private_bus_address());
+        notify = g_build_filename(h->directory, "notify-of-service", NULL);
+        h->notify = open_notify_socket(notify);
+        return h;
+}
+
+static void remove_tree(const char *path) {
+        g_autoptr(GDir) directory = NULL;
+        const char *name;
+
+        if (!g_file_test(path, G_FILE_TEST_IS_SYMLINK))
+                directory = g_dir_open(path, 0, NULL);
+        while (directory && (name = g_dir_read_name(directory))) {
+                g_autofree char *child = g_build_filename(path, name, NULL);
+
+                remove_tree(child);
+        }
+        (void) g_remove(path);
+}
+
+static void harness_free(Harness *h) {
+        harness_stop_daemon(h);
+        close(h->notify);
+        remove_tree(h->directory);
+        g_hash_table_unref(h->ids);
+        g_free(h->directory);
+        g_free(h->runtime_directory);
+        g_free(h->config_directory);
+        g_free(h->home);
+        g_free(h->log);
+        g_free(h->bus_address);
+        g_free(h->mark);
+        g_free(h);
+}
+
+static void before_exec(gpointer userdata) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+static char **daemon_environment(Harness *h, const char *const *variables) {
+        char **environment = g_get_environ();
+        g_autofree char *notify = g_build_filename(h->directory, "notify-of-service", NULL);
+
+        environment = g_environ_setenv(environment, "XDG_RUNTIME_DIR", h->runtime_directory, TRUE);
+        environment = g_environ_setenv(environment, "XDG_CONFIG_HOME", h->config_directory, TRUE);
+        environment = g_environ_setenv(environment, "HOME", h->home, TRUE);
+        environment = g_environ_setenv(environment, "NOTIFY_SOCKET", notify, TRUE);
+        environment = g_environ_setenv(environment, "DBUS_SESSION_BUS_ADDRESS", h->bus_address, TRUE);
+        environment = g_environ_setenv(environment, "LANGUAGE", "en", TRUE);
+        environment = g_environ_setenv(environment, "INVOCATION_ID", "0123456789abcdef0123456789abcdef", TRUE);
+        environment = g_environ_setenv(environment, "RUNTIME_MANAGER_TEST_MARK", strchr(h->mark, '=') + 1, TRUE);
+        environment = g_environ_unsetenv(environment, "JOURNAL_STREAM");
+        for (; variables && *variables; variables++) {
+                g_autofree char *name = g_strndup(*variables, strcspn(*variables, "="));
+
+                environment = g_environ_setenv(environment, name, *variables + strlen(name) + 1, TRUE);
+        }
+        return environment;
+}
+
+static gboolean daemon_is_ready(gpointer userdata) {
+        Harness *h = userdata;
+        char text[4096];
+        ssize_t size;
+        int status;
+
+        while ((size = recv(h->notify, text, sizeof(text) - 1, 0)) > 0) {
+                text[size] = '\0';
+                if (g_str_has_prefix(text, "READY=1"))
+                        return TRUE;
+        }
+        if (waitpid(h->daemon, &status, WNOHANG) > 0) {
+                h->daemon = daemon_to_end = 0;
+                harness_fail(h, "the daemon ended before it was ready, status 0x%x", status);
+        }
+        return FALSE;
+}
+
+void harness_start_daemon(Harness *h, const char *const *variables) {
+        g_autofree char *program = g_build_filename(harness_build_directory(), "runtime-managerd", NULL);
+        g_autofree char *bus = g_strdup_printf("--bus-address=%s", h->bus_address);
+        g_autofree char *systemd = g_strdup_printf("--systemd-address=%s", g_getenv("DBUS_SESSION_BUS_ADDRESS"));
+        char *argv[] = {program, (char *) "--user", bus, systemd, NULL};
+        g_auto(GStrv) environment = daemon_environment(h, variables);
+        g_autoptr(GError) error = NULL;
+        int log;
+
+        g_assert_cmpint(h->daemon, ==, 0);
+        log = open(h->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        g_assert_cmpint(log, >=, 0);
+        g_spawn_async_with_fds(h->home, argv, environment, G_SPAWN_DO_NOT_REAP_CHILD, before_exec, NULL, &h->daemon, -1, log, log, &error);
+        close(log);
+        g_assert_no_error(error);
+        daemon_to_end = h->daemon;
+        harness_wait(h, daemon_is_ready, h, "the daemon is ready");
+        if (!h->client)
+                h->client = client_new(h);
+}
+
+static gboolean daemon_has_exited(gpointer userdata) {
+        Harness *h = userdata;
+        int status;
+        pid_t pid;
+
+        pid = waitpid(h->daemon, &status, WNOHANG);
+        if (pid == 0)
+                return FALSE;
+        h->daemon = daemon_to_end = 0;
+        g_assert_cmpint(pid, >, 0);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+                harness_fail(h, "the daemon ended with status 0x%x instead of exit code 0", status);
+        return TRUE;
+}
+
+void harness_hurry_daemon(Harness *h) {
+        if (h->daemon == 0)
+                return;
+        /* Two signals that are pending at the same time are one: these are two different ones. */
+        g_assert_cmpint(kill(h->daemon, SIGINT), ==, 0);
+        g_assert_cmpint(kill(h->daemon, SIGTERM), ==, 0);
+}
+
+GArray *harness_find_processes(Harness *h) {
+        GArray *pids = g_array_new(FALSE, FALSE, sizeof(guint));
+        g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
+        const char *name;
+
+        while ((name = g_dir_read_name(proc))) {
+                g_autofree char *path = g_strdup_printf("/proc/%s/environ", name), *text = NULL;
+                guint pid = g_ascii_strtoull(name, NULL, 10);
+                size_t size;
+
+                if (pid == 0 || (GPid) pid == h->daemon || !g_file_get_contents(path, &text, &size, NULL) || size == 0)
+                        continue;
+                for (const char *entry = text; entry < text + size; entry += strlen(entry) + 1)
+                        if (strcmp(entry, h->mark) == 0) {
+                                g_array_append_val(pids, pid);
+                                break;
+                        }
+        }
+        return pids;
+}
+
+static gboolean no_process_is_left(gpointer userdata) {
+        g_autoptr(GArray) pids = harness_find_processes(userdata);
+
+        return pids->len == 0;
+}
+
+static gboolean no_folder_is_left(gpointer userdata) {
+        Harness *h = userdata;
+        g_autofree char *path = g_build_filename(h->runtime_directory, RM_RUNTIME_DIRECTORY, NULL);
+        g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
+
+        return !directory || !g_dir_read_name(directory);
+}
+
+/* unit: runtime-KIND-ID.scope, or with a number when it had to be made again. */
+static char *id_of_unit(const char *unit) {
+        const char *dash = strrchr(unit, '-');
+
+        return g_strndup(dash + 1, strcspn(dash + 1, "."));
+}
+
+static gboolean no_unit_is_left(gpointer userdata) {
+        Harness *h = userdata;
+        const char *patterns[] = {RM_UNIT_PREFIX "*.scope", NULL};
+        g_autoptr(GDBusConnection) bus = g_bus_get_sync(G_BUS_TYPE_SESSION, NULL, NULL);
+        g_autoptr(GVariant) reply = NULL;
+        g_autoptr(GVariantIter) units = NULL;
+        g_autoptr(GError) error = NULL;
+        const char *unit;
+
+        reply = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
+                                            "ListUnitsByPatterns", g_variant_new("(^as^as)", (const char *[]){NULL}, patterns),
+                                            G_VARIANT_TYPE("(a(ssssssouso))"), 0, -1, NULL, &error);
+        g_assert_no_error(error);
+        g_variant_get(reply, "(a(ssssssouso))", &units);
+        while (g_variant_iter_next(units, "(&s&s&s&s&s&s&ou&s&o)", &unit, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)) {
+                g_autofree char *id = id_of_unit(unit);
+
+                if (g_hash_table_contains(h->ids, id))
+                        return FALSE;
+        }
+        return TRUE;
+}
+
+void harness_stop_daemon(Harness *h) {
+        if (h->daemon == 0)
+                return;
+        if (h->client)
+                client_sync(h->client);
+        g_assert_cmpint(kill(h->daemon, SIGTERM), ==, 0);
+        harness_wait(h, daemon_has_exited, h, "the daemon exits after SIGTERM");
+        harness_wait(h, no_process_is_left, h, "no process of any runtime is left");
+        harness_wait(h, no_folder_is_left, h, "no folder of any runtime is left");
+        harness_wait(h, no_unit_is_left, h, "no unit of any runtime is left");
+        g_clear_pointer(&h->client, client_free);
+}
+
+GVariant *harness_get_unit_property(const char *unit, const char *interface, const char *property) {
+        g_autoptr(GDBusConnection) bus = g_bus_get_sync(G_BUS_TYPE_SESSION, NULL, NULL);
+        g_autofree char *full = g_strdup_printf("org.freedesktop.systemd1.%s", interface);
+        g_autoptr(GVariant) found = NULL, value = NULL;
+        const char *path;
+        GVariant *inner;
+
+        found = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "GetUnit",
+                                            g_variant_new("(s)", unit), G_VARIANT_TYPE("(o)"), 0, -1, NULL, NULL);
+        if (!found)
+                return NULL;
+        g_variant_get(found, "(&o)", &path);
+        value = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", path, "org.freedesktop.DBus.Properties", "Get",
+                                            g_variant_new("(ss)", full, property), G_VARIANT_TYPE("(v)"), 0, -1, NULL, NULL);
+        if (!value)
+                return NULL;
+        g_variant_get(value, "(v)", &inner);
+        return inner;
+}
+
+gboolean harness_unit_exists(const char *unit) {
+        g_autoptr(GVariant) state = harness_get_unit_property(unit, "Unit", "ActiveState");
+
+        return state && strcmp(g_variant_get_string(state, NULL), "inactive") != 0;
+}
+
+void harness_call_systemd(const char *method, GVariant *parameters) {
+        g_autoptr(GDBusConnection) bus = g_bus_get_sync(G_BUS_TYPE_SESSION, NULL, NULL);
+        g_autoptr(GVariant) reply = NULL;
+        g_autoptr(GError) error = NULL;
+
+        reply = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", method,
+                                            parameters, NULL, 0, -1, NULL, &error);
+        g_assert_no_error(error);
+}
+
+static void run_case(gconstpointer data) {
+        const HarnessCase *test = data;
+        Harness *h = current = harness_new();
+
+        test->run(h);
+        harness_free(h);
+        current = NULL;
+}
+
+/* Why the tests can't run here, or NULL. */
+static const char *find_obstacle(void) {
+        g_autoptr(GDBusConnection) bus = NULL;
+        g_autoptr(GVariant) version = NULL;
+
+        if (!g_getenv("DBUS_SESSION_BUS_ADDRESS"))
+                return "there is no session bus (run it with tests/with-user-manager)";
+        bus = g_bus_get_sync(G_BUS_TYPE_SESSION, NULL, NULL);
+        if (!bus)
+                return "no session bus answers";
+        g_dbus_connection_set_exit_on_close(bus, FALSE);
+        version = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.DBus.Properties", "Get",
+                                              g_variant_new("(ss)", "org.freedesktop.systemd1.Manager", "Version"), NULL,
+                                              G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, NULL);
+        return version ? NULL : "no systemd user manager answers on the session bus (run it with tests/with-user-manager)";
+}
+
+/* g_error(), g_assert… and all else that is fatal ends in SIGABRT, but prints first; the log belongs to it. */
+static void on_abort(int signo) {
+        if (current)
+                print_log(current);
+        on_fatal_signal(signo);
+}
+
+int harness_main(int argc, char *argv[], const char *name, const HarnessCase *cases, size_t n_cases) {
+        const char *obstacle;
+        int r;
+
+        g_test_init(&argc, &argv, NULL);
+        obstacle = find_obstacle();
+        if (obstacle) {
+                g_print("1..0 # SKIP %s\n", obstacle);
+                return EXIT_SUCCESS;
+        }
+        signal(SIGABRT, on_abort);
+        signal(SIGTERM, on_fatal_signal);
+        signal(SIGINT, on_fatal_signal);
+        signal(SIGPIPE, SIG_IGN);
+        for (size_t i = 0; i < n_cases; i++) {
+                g_autofree char *path = g_strdup_printf("/%s/%s", name, cases[i].name);
+
+                g_test_add_data_func(path, &cases[i], run_case);
+        }
+        r = g_test_run();
+        private_bus_stop();
+        return r;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* dbus-daemon makes its own socket and says where; dbus-broker's launcher takes a listening one, as from systemd. Both die with this program. */
+
+#include "private-bus.h"
+
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *address, *directory;
+static pid_t bus_pid;
+
+/* By the process behind dbus.service: its name is the same whichever bus it is. */
+static gboolean session_is_broker(void) {
+        g_autoptr(GDBusConnection) bus = g_bus_get_sync(G_BUS_TYPE_SESSION, NULL, NULL);
+        g_autoptr(GVariant) unit = NULL, reply = NULL, value = NULL;
+        g_autofree char *file = NULL, *name = NULL;
+        const char *path;
+
+        unit = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "GetUnit",
+                                           g_variant_new("(s)", "dbus.service"), G_VARIANT_TYPE("(o)"), 0, -1, NULL, NULL);
+        if (!unit)
+                return FALSE;
+        g_variant_get(unit, "(&o)", &path);
+        reply = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", path, "org.freedesktop.DBus.Properties", "Get",
+                                            g_variant_new("(ss)", "org.freedesktop.systemd1.Service", "MainPID"), G_VARIANT_TYPE("(v)"), 0, -1, NULL, NULL);
+        if (!reply)
+                return FALSE;
+        g_variant_get(reply, "(v)", &value);
+        file = g_strdup_printf("/proc/%u/comm", g_variant_get_uint32(value));
+        return g_file_get_contents(file, &name, NULL, NULL) && g_str_has_prefix(name, "dbus-broker");
+}
+
+static pid_t start(const char *const *argv, int fd) {
+        pid_t parent = getpid(), pid;
+
+        pid = fork();
+        g_assert_cmpint(pid, >=, 0);
+        if (pid > 0)
+                return pid;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(1);
+        if (fd >= 0) {
+                char number[16];
+
+                dup2(fd, 3);
+                snprintf(number, sizeof(number), "%d", (int) getpid());
+                g_setenv("LISTEN_PID", number, TRUE);
+                g_setenv("LISTEN_FDS", "1", TRUE);
+        }
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        execvp(argv[0], (char **) argv);
+        _exit(127);
+}
+
+static int listen_at(const char *path) {
+        struct sockaddr_un socket_address = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpuint(g_strlcpy(socket_address.sun_path, path, sizeof(socket_address.sun_path)), <, sizeof(socket_address.sun_path));
+        g_assert_cmpint(bind(fd, (struct sockaddr *) &socket_address, sizeof(socket_address)), ==, 0);
+        g_assert_cmpint(listen(fd, SOMAXCONN), ==, 0);
+        return fd;
+}
+
+const char *private_bus_address(void) {
+        const char *const broker[] = {"dbus-broker-launch", "--scope", "user", NULL};
+        g_autofree char *path = NULL, *option = NULL;
+        int fd;
+
+        if (address)
+                return address;
+        directory = g_dir_make_tmp("rm-bus-XXXXXX", NULL);
+        g_assert_nonnull(directory);
+        path = g_build_filename(directory, "bus", NULL);
+        address = g_strdup_printf("unix:path=%s", path);
+        /* Clients may connect at once in both cases: the socket is there before the bus. */
+        fd = listen_at(path);
+        if (session_is_broker())
+                bus_pid = start(broker, fd);
+        else {
+                option = g_strdup("--address=systemd:");
+                bus_pid = start((const char *const[]){"dbus-daemon", "--session", option, "--nofork", "--nopidfile", "--nosyslog", NULL}, fd);
+        }
+        close(fd);
+        return address;
+}
+
+void private_bus_stop(void) {
+        g_autofree char *path = NULL;
+
+        if (!address)
+                return;
+        kill(bus_pid, SIGTERM);
+        waitpid(bus_pid, NULL, 0);
+        path = g_build_filename(directory, "bus", NULL);
+        (void) g_unlink(path);
+        (void) g_rmdir(directory);
+        g_clear_pointer(&address, g_free);
+        g_clear_pointer(&directory, g_free);
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A message bus for this test program alone, of the same sort as the session's: the name of the service can be owned once on a bus. */
+
+/* Starts it when it is first asked for. */
+const char *private_bus_address(void);
+void private_bus_stop(void);
