@@ -287,6 +287,8 @@ int kind_set_load(const char *const *directories, const char *const *reserved_op
 
         /* Problems go to the bus, in English whatever the locale; GKeyFile and regerror() would translate. */
         english = newlocale(LC_MESSAGES_MASK, "C", duplocale(uselocale((locale_t) 0)));
+        if (!english)
+                return -errno;
         old = uselocale(english);
         r = loader_load(&loader, directories);
         uselocale(old);

@@ -24,6 +24,10 @@
 /* A payload that nests deeper is still killed by the kernel, only not listed below this. */
 #define WALK_DEPTH_MAX 32U
 
+/* How many processes are remembered while the tree is listed, and how often that is done. */
+#define SIGNALLED_MAX 1024U
+#define PASSES_MAX 8U
+
 static ssize_t read_file_at(int directory_fd, const char *name, char *buffer, size_t size) {
         _cleanup_close_ int fd = -EBADF;
         size_t length = 0;
@@ -189,16 +193,37 @@ int cgroup_enter(const Cgroup *cgroup) {
         return write_file_at(cgroup->payload_fd, "cgroup.procs", "0");
 }
 
-static void signal_process(pid_t pid, int signo) {
-        if (signo == 0 || pid <= 1 || pid == getpid())
-                return;
-        (void) kill(pid, signo);
+/* Processes fork while they are listed. So the tree is listed again until there is nobody new, who is known by not being here. */
+typedef struct Signalled {
+        int signo;
+        unsigned n;
+        pid_t pids[SIGNALLED_MAX];
+} Signalled;
+
+static bool signalled_add(Signalled *signalled, pid_t pid) {
+        for (unsigned i = 0; i < signalled->n; i++)
+                if (signalled->pids[i] == pid)
+                        return false;
+        if (signalled->n < SIGNALLED_MAX)
+                signalled->pids[signalled->n++] = pid;
+        return true;
+}
+
+/* Returns 1 for a process that is new. */
+static unsigned signal_process(Signalled *signalled, pid_t pid) {
+        int signo = signalled->signo;
+
+        if (pid <= 1 || pid == getpid() || !signalled_add(signalled, pid))
+                return 0;
+        if (signo != 0)
+                (void) kill(pid, signo);
         if (signo == SIGTERM || signo == SIGHUP)
                 (void) kill(pid, SIGCONT);
+        return 1;
 }
 
 /* Signals the processes of one cgroup. */
-static unsigned signal_members(int directory_fd, int signo) {
+static unsigned signal_members(int directory_fd, Signalled *signalled) {
         _cleanup_close_ int fd = -EBADF;
         bool in_number = false;
         unsigned count = 0;
@@ -219,8 +244,7 @@ static unsigned signal_members(int directory_fd, int signo) {
                                 pid = pid * 10 + (uint32_t) (buffer[i] - '0');
                                 in_number = true;
                         } else if (in_number) {
-                                signal_process((pid_t) pid, signo);
-                                count++;
+                                count += signal_process(signalled, (pid_t) pid);
                                 pid = 0;
                                 in_number = false;
                         }
@@ -228,8 +252,8 @@ static unsigned signal_members(int directory_fd, int signo) {
         }
 }
 
-static unsigned signal_tree(int directory_fd, int signo, unsigned depth) {
-        unsigned count = signal_members(directory_fd, signo);
+static unsigned signal_tree(int directory_fd, Signalled *signalled, unsigned depth) {
+        unsigned count = signal_members(directory_fd, signalled);
         _cleanup_close_ int list_fd = -EBADF;
         char buffer[1024] __attribute__((aligned(__alignof__(struct dirent64))));
 
@@ -254,14 +278,24 @@ static unsigned signal_tree(int directory_fd, int signo, unsigned depth) {
                         child_fd = openat(directory_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                         if (child_fd < 0)
                                 continue;
-                        count += signal_tree(child_fd, signo, depth + 1);
+                        count += signal_tree(child_fd, signalled, depth + 1);
                         fd_close(child_fd);
                 }
         }
 }
 
 unsigned cgroup_signal(const Cgroup *cgroup, int signo) {
-        return signal_tree(cgroup->payload_fd, signo, 0);
+        Signalled signalled = { .signo = signo };
+        unsigned count = 0, found;
+
+        for (unsigned pass = 0; pass < PASSES_MAX; pass++) {
+                found = signal_tree(cgroup->payload_fd, &signalled, 0);
+                count += found;
+                /* Of more than can be remembered, those already signalled would seem new. */
+                if (found == 0 || signalled.n == SIGNALLED_MAX)
+                        break;
+        }
+        return count;
 }
 
 void cgroup_kill(const Cgroup *cgroup) {

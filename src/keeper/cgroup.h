@@ -22,7 +22,7 @@ int cgroup_is_populated(const Cgroup *cgroup);
 int cgroup_enter(const Cgroup *cgroup);
 
 /* Sends signo, unless it is 0, and SIGCONT behind it where a stopped process would sleep through it, to every process in the payload and below.
- * Returns how many there are. */
+ * Returns how many there are. Who forks meanwhile is caught up with, within limits: only cgroup_kill() misses nobody. */
 unsigned cgroup_signal(const Cgroup *cgroup, int signo);
 
 /* Kills everything in the payload at once, forks in progress included. */
