@@ -41,7 +41,6 @@ int bus_reply_sized(Bus *bus, sd_bus_message *reply, sd_bus_message *call, size_
 /* objects.c: runtimes as objects on the bus */
 extern const ManagerHandler bus_manager_handler; /* userdata: Bus */
 RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime);
-int bus_runtime_path(const char *id, char **ret);
 /* Finds by path; 1, 0 if there is no such, negative errno. */
 int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret);
 int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_bus_error *reterr);

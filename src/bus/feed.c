@@ -18,8 +18,9 @@
 #include "util/names.h"
 
 #define BATCH_USEC (10 * USEC_PER_MSEC)
-/* How long an end waits for subscribers that read. */
-#define FINISH_USEC (100 * USEC_PER_MSEC)
+/* An end waits for subscribers that read: not for one that has been silent for so long, and for all of them no longer than this. */
+#define FINISH_SILENCE_USEC (200 * USEC_PER_MSEC)
+#define FINISH_MAX_USEC (5 * USEC_PER_SEC)
 
 typedef struct Stream {
         Feed *feed;
@@ -35,7 +36,7 @@ struct Feed {
         Runtime *runtime;
         GPtrArray *streams; /* Stream, owned */
         sd_event_source *timer;
-        uint64_t finish_usec; /* 0: the runtime goes on */
+        uint64_t finish_usec; /* the end waits no longer; 0: it doesn't wait */
         bool finishing;
 };
 
@@ -105,7 +106,7 @@ static bool feed_is_done(const Feed *feed) {
         for (unsigned i = 0; i < feed->streams->len; i++) {
                 const Stream *stream = feed->streams->pdata[i];
 
-                if (stream_is_behind(stream) && !peer_is_silent(stream->peer, FINISH_USEC))
+                if (stream_is_behind(stream) && !peer_is_silent(stream->peer, FINISH_SILENCE_USEC))
                         return false;
         }
         return true;
@@ -117,10 +118,14 @@ static void feed_set_timer(Feed *feed, uint64_t usec) {
 }
 
 static void feed_check_finish(Feed *feed) {
+        uint64_t now = monotonic_usec();
+
         if (!feed->finishing || feed->finish_usec == 0)
                 return;
-        if (!feed_is_done(feed) && monotonic_usec() < feed->finish_usec)
+        if (!feed_is_done(feed) && now < feed->finish_usec) {
+                feed_set_timer(feed, MIN_OF(now + FINISH_SILENCE_USEC, feed->finish_usec));
                 return;
+        }
         feed->finish_usec = 0;
         feed_set_timer(feed, 0);
         runtime_finish(feed->runtime);
@@ -155,8 +160,8 @@ bool feed_finish(Feed *feed) {
                 feed_set_timer(feed, 0);
                 return false;
         }
-        feed->finish_usec = monotonic_usec() + FINISH_USEC;
-        feed_set_timer(feed, feed->finish_usec);
+        feed->finish_usec = monotonic_usec() + FINISH_MAX_USEC;
+        feed_set_timer(feed, monotonic_usec() + FINISH_SILENCE_USEC);
         return true;
 }
 

@@ -33,8 +33,9 @@ static void message_unref(gpointer data) {
         sd_bus_message_unref(data);
 }
 
-int bus_runtime_path(const char *id, char **ret) {
-        return sd_bus_path_encode(RM_RUNTIME_PREFIX, id, ret);
+/* An id is a path element as it is: nothing is escaped, so clients can make the path themselves. */
+static char *runtime_path(const char *id) {
+        return g_strconcat(RM_RUNTIME_PREFIX "/", id, NULL);
 }
 
 RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime) {
@@ -42,14 +43,11 @@ RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime) {
 }
 
 int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret) {
-        _cleanup_free_ char *id = NULL;
         Runtime *runtime;
-        int r;
 
-        r = sd_bus_path_decode(path, RM_RUNTIME_PREFIX, &id);
-        if (r <= 0)
-                return r;
-        runtime = manager_get(bus->manager, id);
+        if (!g_str_has_prefix(path, RM_RUNTIME_PREFIX "/"))
+                return 0;
+        runtime = manager_get(bus->manager, path + strlen(RM_RUNTIME_PREFIX "/"));
         if (!runtime)
                 return 0;
         *ret = bus_get_object(bus, runtime);
@@ -62,7 +60,7 @@ static RuntimeObject *object_free(RuntimeObject *object) {
         feed_free(object->feed);
         g_ptr_array_unref(object->start_calls);
         g_ptr_array_unref(object->wait_calls);
-        free(object->path);
+        g_free(object->path);
         g_free(object);
         return NULL;
 }
@@ -75,8 +73,8 @@ static void on_added(void *userdata, Runtime *runtime) {
         object->runtime = runtime;
         object->start_calls = g_ptr_array_new_with_free_func(message_unref);
         object->wait_calls = g_ptr_array_new_with_free_func(wait_call_free);
-        if (bus_runtime_path(runtime_get_id(runtime), &object->path) < 0 ||
-            feed_new(bus, object->path, runtime, &object->feed) < 0)
+        object->path = runtime_path(runtime_get_id(runtime));
+        if (feed_new(bus, object->path, runtime, &object->feed) < 0)
                 g_error("Out of memory");
         g_hash_table_insert(bus->objects, runtime, object);
         emit_runtime_added(object);

@@ -62,7 +62,7 @@ static int plan_make_environment(Plan *plan, const Kind *kind, const StartOption
         environment = g_environ_setenv(environment, RM_ENV_ID, context->id, TRUE);
 
         if (kind->handshake.type == KIND_HANDSHAKE_PROTOCOL) {
-                timeout = g_strdup_printf("%" PRIu64, options->timeout_handshake_usec);
+                timeout = g_strdup_printf("%" PRIu64, options->timeout_handshake_usec + HANDSHAKE_SLACK_USEC);
                 environment = g_environ_setenv(environment, RM_ENV_INIT_REF, plan->init_ref, TRUE);
                 environment = g_environ_setenv(environment, RM_ENV_TIMEOUT, timeout, TRUE);
                 if (kind->handshake.transport == KIND_TRANSPORT_SOCKET) {

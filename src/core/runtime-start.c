@@ -62,6 +62,7 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
                 .transport = runtime_transport(runtime),
                 .flags = runtime->options->no_new_privileges ? SPEC_NO_NEW_PRIVILEGES : 0,
                 .leftover_usec = runtime->stop_timeout_usec,
+                .handshake_usec = runtime->kind->handshake.type == KIND_HANDSHAKE_PROTOCOL ? runtime->options->timeout_handshake_usec + HANDSHAKE_SLACK_USEC : 0,
                 .abandon_usec = ABANDON_USEC,
         };
         SpecBuilder *spec;

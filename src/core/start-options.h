@@ -52,5 +52,8 @@ const char *start_options_get_label(const StartOptions *options, const char *key
 #define START_TIMEOUT_MAX_USEC (UINT64_C(5) * 1000000)
 #define STOP_TIMEOUT_DEFAULT_USEC (UINT64_C(5) * 1000000)
 #define SETUP_TIMEOUT_DEFAULT_USEC (UINT64_C(10) * 60 * 1000000)
+/* A runtime is told a deadline this much later than the one that is kept here: its own giving up is for a manager that is away, and shall not forestall the
+ * word of one that is there. */
+#define HANDSHAKE_SLACK_USEC (UINT64_C(1) * 1000000)
 #define RETAIN_DEFAULT_USEC (UINT64_C(10) * 60 * 1000000)
 #define TIMEOUT_MAX_USEC (UINT64_C(24) * 3600 * 1000000)

@@ -140,10 +140,11 @@ static int wait_for_events(Keeper *keeper, struct pollfd *fds) {
 /* The runtime's side first: what it said before it died is known before its death is told. */
 static void process_events(Keeper *keeper, const struct pollfd *fds) {
         output_process(&keeper->output, &fds[POLL_OUTPUT], keeper->buffer, sizeof(keeper->buffer));
+        /* Whatever poll() has seen: a command is executed before it says anything. */
+        if (keeper->status_fd >= 0)
+                command_check_status(keeper);
         control_process(&keeper->control, &fds[POLL_CONTROL]);
         input_process(&keeper->input, &fds[POLL_INPUT]);
-        if (keeper->status_fd >= 0 && fds[POLL_STATUS].revents != 0)
-                command_check_status(keeper);
         if (keeper->more_to_reap || fds[POLL_SIGNAL].revents != 0)
                 command_reap(keeper);
         if (keeper->state == COMMAND_ENDING)

@@ -139,7 +139,8 @@ int plan_get_command(Plan *plan, uint32_t command, PlanCommand *ret) {
         }
 
         found.arguments = calloc(n_arguments + 1, sizeof(char *));
-        found.environment = calloc(n_environment + 1, sizeof(char *));
+        /* With room for the one that start.c adds. */
+        found.environment = calloc(n_environment + 2, sizeof(char *));
         if (!found.arguments || !found.environment) {
                 plan_command_done(&found);
                 return -ENOMEM;

@@ -6,6 +6,7 @@
 #include "keeper/start.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/socket.h>
 
 #include "keeper/clock.h"
@@ -99,7 +100,21 @@ static void announce(Keeper *keeper) {
                 (void) ring_append(&keeper->ring, RING_STREAM_SETUP, 0, clock_usec(CLOCK_REALTIME), text, size);
 }
 
+/* When the handshake must be complete, as the runtime's clock will say it. */
+static void add_deadline(const Keeper *keeper, PlanCommand *command, char *text, size_t size) {
+        uint64_t usec = keeper->plan.spec.header->handshake_usec;
+        char **end = command->environment;
+
+        if (command->setup || usec == 0)
+                return;
+        while (*end)
+                end++;
+        (void) snprintf(text, size, RM_ENV_DEADLINE "=%" PRIu64, clock_add_usec(clock_usec(CLOCK_MONOTONIC), usec));
+        *end = text;
+}
+
 int start_process(Keeper *keeper, enum link_stage *ret_stage) {
+        char deadline[sizeof(RM_ENV_DEADLINE) + 24];
         _cleanup_(close_ends) RuntimeEnds ends = { -EBADF, -EBADF, -EBADF, -EBADF, -EBADF };
         _cleanup_(plan_command_done) PlanCommand command = {};
         int r;
@@ -112,6 +127,7 @@ int start_process(Keeper *keeper, enum link_stage *ret_stage) {
         r = plan_get_command(&keeper->plan, keeper->command, &command);
         if (r < 0)
                 return r;
+        add_deadline(keeper, &command, deadline, sizeof(deadline));
         announce(keeper);
         keeper->exited.first_line = ring_writer_last(&keeper->ring) + 1;
 

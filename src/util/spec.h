@@ -34,6 +34,7 @@ struct spec_header {
         uint32_t transport;   /* enum spec_transport */
         uint32_t flags;       /* SPEC_NO_NEW_PRIVILEGES */
         uint64_t leftover_usec; /* from SIGTERM to SIGKILL for what a main process left behind */
+        uint64_t handshake_usec; /* not 0: the command gets RM_ENV_DEADLINE, so long after its start */
         uint64_t abandon_usec;  /* how long to wait for a daemon that is away, once all is done */
 };
 

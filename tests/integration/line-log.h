@@ -4,7 +4,7 @@
 /* How far one subscriber has been told of one runtime's output, checked as it comes: each line once, in order, or announced as dropped. Lines aren't
  * kept, so a flood can be followed. */
 
-#include "lib/harness.h"
+#include "harness.h"
 
 #define LINE_PARTIAL 1U
 #define LINE_LOSSY 2U

@@ -10,6 +10,7 @@
  * Everything that waits has a deadline; what was seen until then is printed, and the daemon's log. What is said to go well does, or the test fails. */
 
 #include <gio/gio.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define HARNESS_DEADLINE_USEC (40 * G_USEC_PER_SEC)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* dbus-daemon makes its own socket and says where; dbus-broker's launcher takes a listening one, as from systemd. Both die with this program. */
+/* Both sorts of bus take a listening socket as from systemd: a client may connect at once, and there is no address to wait for. The bus dies with this
+ * program. */
 
 #include "private-bus.h"
 
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -13,6 +15,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* $LISTEN_PID is known only after the fork, when this program, which has threads, must not allocate any more. */
+#define LAUNCHER "sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"
 
 static char *address, *directory;
 static pid_t bus_pid;
@@ -48,14 +53,9 @@ static pid_t start(const char *const *argv, int fd) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
-        if (fd >= 0) {
-                char number[16];
-
-                dup2(fd, 3);
-                snprintf(number, sizeof(number), "%d", (int) getpid());
-                g_setenv("LISTEN_PID", number, TRUE);
-                g_setenv("LISTEN_FDS", "1", TRUE);
-        }
+        dup2(fd, 3);
+        (void) fcntl(3, F_SETFD, 0);
+        /* TAP is for us alone. */
         dup2(STDERR_FILENO, STDOUT_FILENO);
         execvp(argv[0], (char **) argv);
         _exit(127);
@@ -73,8 +73,9 @@ static int listen_at(const char *path) {
 }
 
 const char *private_bus_address(void) {
-        const char *const broker[] = {"dbus-broker-launch", "--scope", "user", NULL};
-        g_autofree char *path = NULL, *option = NULL;
+        const char *const broker[] = {LAUNCHER, "dbus-broker-launch", "--scope", "user", NULL};
+        const char *const reference[] = {LAUNCHER, "dbus-daemon", "--session", "--address=systemd:", "--nofork", "--nopidfile", "--nosyslog", NULL};
+        g_autofree char *path = NULL;
         int fd;
 
         if (address)
@@ -83,14 +84,8 @@ const char *private_bus_address(void) {
         g_assert_nonnull(directory);
         path = g_build_filename(directory, "bus", NULL);
         address = g_strdup_printf("unix:path=%s", path);
-        /* Clients may connect at once in both cases: the socket is there before the bus. */
         fd = listen_at(path);
-        if (session_is_broker())
-                bus_pid = start(broker, fd);
-        else {
-                option = g_strdup("--address=systemd:");
-                bus_pid = start((const char *const[]){"dbus-daemon", "--session", option, "--nofork", "--nopidfile", "--nosyslog", NULL}, fd);
-        }
+        bus_pid = start(session_is_broker() ? broker : reference, fd);
         close(fd);
         return address;
 }

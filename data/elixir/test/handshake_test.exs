@@ -77,6 +77,15 @@ defmodule RuntimeManager.HandshakeTest do
       assert {0, ""} = ended(manager)
     end
 
+    test "is followed by a line that says what has started" do
+      {manager, _, _} = start() |> handshake()
+      name = "runtime_manager_#{manager.id}@localhost"
+      assert_receive {port, {:data, line}} when is_port(port), 20_000
+      assert line =~ ~r/^Elixir #{System.version()} \(Erlang\/OTP \d+\), #{name}\n$/
+      request(manager, 3, "shutdown")
+      ended(manager)
+    end
+
     test "gives the node its arguments and a started Elixir" do
       code = ~S"""
       _ = Manager,
@@ -232,7 +241,7 @@ defmodule RuntimeManager.HandshakeTest do
   defp wait_for_output(ending, text \\ "") do
     receive do
       {port, {:data, data}} when is_port(port) ->
-        text = text <> data
+        text = without_greeting(text <> data)
         if String.ends_with?(text, ending), do: text, else: wait_for_output(ending, text)
     after
       20_000 -> flunk("no output, only: #{text}")

@@ -138,6 +138,7 @@ defmodule RuntimeManager.Session do
          %{phase: :initializing, settings: %{init_ref: ref}} = state
        ) do
     :erlang.cancel_timer(state.timer)
+    greet(state.connection.())
     %{state | phase: :ready, timer: nil}
   end
 
@@ -182,6 +183,12 @@ defmodule RuntimeManager.Session do
       {:ok, socket} -> {:ok, socket}
       {:error, reason} -> {:error, "cannot connect to the manager at #{path}: #{reason}"}
     end
+  end
+
+  # The first line of a runtime's output says what it is, as those of iex and erl do.
+  defp greet(connection) do
+    name = if connection, do: ", #{connection.node}", else: ""
+    IO.puts("Elixir #{System.version()} (Erlang/OTP #{System.otp_release()})#{name}")
   end
 
   # One packet at a time: what the manager sends can't pile up here.

@@ -147,7 +147,7 @@ defmodule RuntimeManager.FakeManager do
     port = manager.port
 
     receive do
-      {^port, {:exit_status, status}} -> {status, output()}
+      {^port, {:exit_status, status}} -> {status, without_greeting(output())}
     after
       @limit_ms -> flunk("the node does not end, it printed: #{output()}")
     end
@@ -161,6 +161,9 @@ defmodule RuntimeManager.FakeManager do
       0 -> text
     end
   end
+
+  @doc "Without the line that every node prints when it is ready."
+  def without_greeting(text), do: String.replace(text, ~r/^Elixir \S+ \(Erlang.*\n/m, "")
 
   # Code that the node runs once it has a Manager, which the code knows by that name. From a file,
   # since it would need to be quoted twice.
