@@ -27,6 +27,9 @@ typedef struct RuntimeObject {
         Runtime *runtime;
         char *path;
         Feed *feed;
+        Peer *owner;            /* NULL: nobody */
+        char *owner_name;       /* what the owner calls itself */
+        uint64_t owner_grace_usec;
         GPtrArray *start_calls; /* sd_bus_message, to be answered when it has started */
         GPtrArray *wait_calls;  /* WaitCall */
 } RuntimeObject;
@@ -59,6 +62,7 @@ void emit_properties(RuntimeObject *object, unsigned properties);
 void emit_state(RuntimeObject *object, RuntimeState old, RuntimeState new);
 void emit_setup_progress(RuntimeObject *object, unsigned index);
 void emit_handshake_completed(RuntimeObject *object);
+void emit_owner_changed(RuntimeObject *object);
 void emit_warning(RuntimeObject *object, const char *code, const char *text, const char *key, uint64_t value);
 void emit_ended(RuntimeObject *object);
 
@@ -66,11 +70,24 @@ void emit_ended(RuntimeObject *object);
 extern const sd_bus_vtable bus_manager_vtable[];
 extern const sd_bus_vtable bus_runtime_vtable[]; /* userdata: RuntimeObject */
 /* a{sv} of the properties with these bits (RuntimeProperty); 0: of all. */
-int bus_append_runtime_properties(sd_bus_message *message, Runtime *runtime, unsigned bits);
+int bus_append_runtime_properties(sd_bus_message *message, RuntimeObject *object, unsigned bits);
 /* a{sv} of those that ListRuntimes tells. */
-int bus_append_runtime_summary(sd_bus_message *message, Runtime *runtime);
+int bus_append_runtime_summary(sd_bus_message *message, RuntimeObject *object);
 int property_get_runtime(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
                          sd_bus_error *reterr);
+
+/* ownership.c */
+void ownership_begin(RuntimeObject *object, Peer *caller);
+int ownership_take(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr);
+int ownership_release(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr);
+/* The object goes. */
+void ownership_end(RuntimeObject *object);
+/* The peer has gone, with all that it owned. */
+void ownership_drop_peer(Peer *peer);
+
+/* connection-message.c */
+/* a{sv} from the JSON object that a runtime gave; what isn't a string, a number or a boolean is left out. */
+int bus_append_connection(sd_bus_message *message, const char *connection);
 
 /* report-message.c */
 /* a{sv}; empty if report is NULL. */

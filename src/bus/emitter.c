@@ -45,7 +45,7 @@ void emit_runtime_added(RuntimeObject *object) {
                 if (r >= 0)
                         r = sd_bus_message_append(message, "s", RM_RUNTIME_INTERFACE);
                 if (r >= 0)
-                        r = bus_append_runtime_properties(message, object->runtime, 0);
+                        r = bus_append_runtime_properties(message, object, 0);
                 if (r >= 0)
                         r = sd_bus_message_close_container(message);
                 if (r >= 0)
@@ -79,7 +79,7 @@ void emit_properties(RuntimeObject *object, unsigned properties) {
                 return;
         r = sd_bus_message_append(message, "s", RM_RUNTIME_INTERFACE);
         if (r >= 0)
-                r = bus_append_runtime_properties(message, object->runtime, properties);
+                r = bus_append_runtime_properties(message, object, properties);
         if (r >= 0)
                 r = sd_bus_message_append(message, "as", 0);
         send_signal(object, message, r);
@@ -133,6 +133,13 @@ void emit_warning(RuntimeObject *object, const char *code, const char *text, con
         if (r >= 0)
                 r = sd_bus_message_close_container(message);
         send_signal(object, message, r);
+}
+
+void emit_owner_changed(RuntimeObject *object) {
+        sd_bus_message *message = new_signal(object, object->path, RM_RUNTIME_INTERFACE, "OwnerChanged");
+
+        if (message)
+                send_signal(object, message, sd_bus_message_append(message, "s", object->owner ? peer_get_name(object->owner) : ""));
 }
 
 void emit_ended(RuntimeObject *object) {

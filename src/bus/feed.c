@@ -165,6 +165,11 @@ bool feed_finish(Feed *feed) {
         return true;
 }
 
+void feed_resume(Feed *feed) {
+        feed->finishing = false;
+        feed->finish_usec = 0;
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Feed *feed = userdata;
 

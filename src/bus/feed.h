@@ -33,6 +33,9 @@ void feed_pump(Feed *feed);
  * or after a short while. */
 bool feed_finish(Feed *feed);
 
+/* The runtime begins anew. */
+void feed_resume(Feed *feed);
+
 /* The peer has gone: its streams end, in whichever feeds they are. */
 void feed_drop_peer(Peer *peer);
 /* The peer has room again. */

@@ -24,6 +24,7 @@ static int method_start_runtime(sd_bus_message *call, void *userdata, sd_bus_err
         const Kind *kind;
         Runtime *runtime;
         const char *name;
+        unsigned n_before;
         int r;
 
         r = sd_bus_message_read(call, "s", &name);
@@ -35,10 +36,13 @@ static int method_start_runtime(sd_bus_message *call, void *userdata, sd_bus_err
         r = start_request_read(call, kind, getuid(), &options, reterr);
         if (r < 0)
                 return r;
+        n_before = g_hash_table_size(bus->objects);
         r = manager_start(bus->manager, name, options, &runtime, reterr);
         if (r < 0)
                 return r;
         object = bus_get_object(bus, runtime);
+        if (g_hash_table_size(bus->objects) > n_before)
+                ownership_begin(object, peer_table_get(bus->peers, sd_bus_message_get_sender(call)));
         if (runtime_is_started(runtime))
                 return sd_bus_reply_method_return(call, "so", runtime_get_id(runtime), object->path);
         if (object->start_calls->len >= LIMIT_WAITERS)
@@ -179,7 +183,7 @@ static int method_list_runtimes(sd_bus_message *call, void *userdata, sd_bus_err
                 if (r >= 0)
                         r = sd_bus_message_append(reply, "so", runtime_get_id(runtime), bus_get_object(bus, runtime)->path);
                 if (r >= 0)
-                        r = bus_append_runtime_summary(reply, runtime);
+                        r = bus_append_runtime_summary(reply, bus_get_object(bus, runtime));
                 if (r >= 0)
                         r = sd_bus_message_close_container(reply);
         }
@@ -366,6 +370,16 @@ static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error
         return sd_bus_reply_method_return(call, NULL);
 }
 
+static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        Bus *bus = userdata;
+        int r;
+
+        r = manager_reload(bus->manager, reterr);
+        if (r < 0)
+                return r;
+        return sd_bus_reply_method_return(call, NULL);
+}
+
 static int property_get_runtime_count(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
                                 sd_bus_error *reterr) {
         Bus *bus = userdata;
@@ -417,6 +431,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_ARGS("u", flags), SD_BUS_NO_RESULT, method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("RuntimeAdded", SD_BUS_ARGS("s", id, "o", runtime), 0),
         SD_BUS_SIGNAL_WITH_ARGS("RuntimeRemoved", SD_BUS_ARGS("s", id, "o", runtime), 0),
         SD_BUS_PROPERTY("Version", "s", property_get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -57,6 +57,7 @@ int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret) {
 static RuntimeObject *object_free(RuntimeObject *object) {
         if (!object)
                 return NULL;
+        ownership_end(object);
         feed_free(object->feed);
         g_ptr_array_unref(object->start_calls);
         g_ptr_array_unref(object->wait_calls);
@@ -89,6 +90,8 @@ static void answer_start(RuntimeObject *object, const sd_bus_error *error) {
 
                 if (error)
                         (void) sd_bus_reply_method_error(call, error);
+                else if (sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "Restart"))
+                        (void) sd_bus_reply_method_return(call, NULL);
                 else
                         (void) sd_bus_reply_method_return(call, "so", runtime_get_id(object->runtime), object->path);
         }
@@ -148,7 +151,18 @@ static void on_properties(void *userdata, Runtime *runtime, unsigned properties)
         emit_properties(bus_get_object(userdata, runtime), properties);
 }
 
+/* The runtime begins anew, for the same subscribers and the same owner. */
+static void object_resume(RuntimeObject *object) {
+        const StartOptions *options = runtime_get_options(object->runtime);
+
+        feed_resume(object->feed);
+        if (options->owner == OWNER_REQUIRED && !object->owner)
+                runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
+}
+
 static void on_state(void *userdata, Runtime *runtime, RuntimeState old, RuntimeState new) {
+        if (new == RUNTIME_STARTING)
+                object_resume(bus_get_object(userdata, runtime));
         emit_state(bus_get_object(userdata, runtime), old, new);
 }
 

@@ -40,6 +40,7 @@ struct Peer {
         GList in_waiting;
         bool is_waiting;
         GPtrArray *streams;
+        GPtrArray *owned;
         unsigned subscription;
 };
 
@@ -150,6 +151,7 @@ static void peer_free(Peer *peer) {
         if (peer->is_waiting)
                 g_queue_unlink(&table->waiting, &peer->in_waiting);
         g_ptr_array_unref(peer->streams);
+        g_ptr_array_unref(peer->owned);
         g_free(peer->name);
         g_free(peer);
 }
@@ -227,7 +229,7 @@ void peer_table_recheck(PeerTable *table, bool same_bus) {
         for (GList *item = peers; item; item = item->next) {
                 Peer *peer = item->data;
 
-                if (same_bus && (peer->subscription != 0 || peer->streams->len > 0)) {
+                if (same_bus && (peer->subscription != 0 || peer->streams->len > 0 || peer->owned->len > 0)) {
                         /* So much that it is worth a ping. */
                         peer_sent(peer, PING_FROM);
                         tell_room(peer);
@@ -269,6 +271,7 @@ Peer *peer_table_get(PeerTable *table, const char *name) {
         peer->name = g_strdup(name);
         peer->in_waiting.data = peer;
         peer->streams = g_ptr_array_new();
+        peer->owned = g_ptr_array_new();
         g_hash_table_insert(table->peers, peer->name, peer);
         return peer;
 }
@@ -305,6 +308,10 @@ bool peer_is_silent(const Peer *peer, uint64_t usec) {
 
 GPtrArray *peer_get_streams(Peer *peer) {
         return peer->streams;
+}
+
+GPtrArray *peer_get_owned(Peer *peer) {
+        return peer->owned;
 }
 
 unsigned peer_get_subscription(const Peer *peer) {

@@ -50,5 +50,6 @@ bool peer_is_silent(const Peer *peer, uint64_t usec);
 
 /* For the owner; begins as NULL and 0. */
 GPtrArray *peer_get_streams(Peer *peer);
+GPtrArray *peer_get_owned(Peer *peer); /* runtimes that it owns */
 unsigned peer_get_subscription(const Peer *peer);
 void peer_set_subscription(Peer *peer, unsigned flags);

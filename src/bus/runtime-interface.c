@@ -178,6 +178,48 @@ static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error
         return sd_bus_reply_method_return(call, NULL);
 }
 
+static int method_take_ownership(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        return ownership_take(userdata, call, reterr);
+}
+
+static int method_release_ownership(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        return ownership_release(userdata, call, reterr);
+}
+
+static int method_get_connection(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        RuntimeObject *object = userdata;
+        int r;
+
+        if (runtime_get_state(object->runtime) != RUNTIME_READY)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" is in the state %s; only one that is ready can be connected to.",
+                                         runtime_get_id(object->runtime), runtime_state_to_string(runtime_get_state(object->runtime)));
+        if (!runtime_get_connection(object->runtime))
+                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime has told no way to connect to it.");
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_sensitive(reply);
+        if (r >= 0)
+                r = bus_append_connection(reply, runtime_get_connection(object->runtime));
+        return r < 0 ? r : sd_bus_send(NULL, reply, NULL);
+}
+
+static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+        int r;
+
+        if (object->start_calls->len >= LIMIT_WAITERS)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this start already.", LIMIT_WAITERS);
+        /* First, for the start may be answered at once. */
+        g_ptr_array_add(object->start_calls, sd_bus_message_ref(call));
+        r = manager_restart(object->bus->manager, object->runtime, getuid(), reterr);
+        if (r < 0) {
+                g_ptr_array_remove_fast(object->start_calls, call);
+                return r;
+        }
+        return 1;
+}
+
 typedef struct LimitsCall {
         Bus *bus;
         char *id;
@@ -242,11 +284,17 @@ const sd_bus_vtable bus_runtime_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_ARGS("t", after, "u", flags), SD_BUS_RESULT("t", last), method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("a{sv}", limits), SD_BUS_NO_RESULT, method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("TakeOwnership", SD_BUS_ARGS("a{sv}", options), SD_BUS_NO_RESULT, method_take_ownership, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReleaseOwnership", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_release_ownership, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetConnection", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", connection), method_get_connection,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("StateChanged", SD_BUS_ARGS("s", old, "s", new), 0),
         SD_BUS_SIGNAL_WITH_ARGS("SetupProgress", SD_BUS_ARGS("s", step, "u", index, "u", total), 0),
         SD_BUS_SIGNAL_WITH_ARGS("HandshakeCompleted", SD_BUS_ARGS("a{sv}", details), 0),
         SD_BUS_SIGNAL_WITH_ARGS("OutputLines", SD_BUS_ARGS("a(tytus)", lines), 0),
         SD_BUS_SIGNAL_WITH_ARGS("OutputDropped", SD_BUS_ARGS("t", first, "t", count), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("OwnerChanged", SD_BUS_ARGS("s", owner), 0),
         SD_BUS_SIGNAL_WITH_ARGS("Warning", SD_BUS_ARGS("s", code, "a{sv}", details), 0),
         SD_BUS_SIGNAL_WITH_ARGS("Ended", SD_BUS_ARGS("a{sv}", report), 0),
         CONST("Id", "s"),
@@ -268,5 +316,8 @@ const sd_bus_vtable bus_runtime_vtable[] = {
         CHANGES("ReadyTimestamp", "t"),
         CHANGES("EndTimestamp", "t"),
         CHANGES("EndReport", "a{sv}"),
+        CHANGES("Generation", "u"),
+        CHANGES("Owner", "s"),
+        CHANGES("OwnerName", "s"),
         SD_BUS_VTABLE_END,
 };

@@ -53,6 +53,7 @@ static void on_gone(void *userdata, Peer *peer) {
         Bus *bus = userdata;
 
         g_ptr_array_remove_fast(bus->subscribers, peer);
+        ownership_drop_peer(peer);
         feed_drop_peer(peer);
 }
 

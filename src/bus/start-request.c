@@ -74,29 +74,6 @@ static int read_id(sd_bus_message *message, const OptionRow *row, StartOptions *
         return 0;
 }
 
-static int read_description(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
-        _cleanup_free_ char *line = NULL;
-        const char *text;
-        int r;
-
-        r = sd_bus_message_read(message, "s", &text);
-        if (r < 0)
-                return r;
-        if (strlen(text) > LIMIT_DESCRIPTION)
-                return refuse_size(reterr, row->name, "bytes", LIMIT_DESCRIPTION);
-        for (const char *c = text; *c; c = g_utf8_next_char(c)) {
-                gunichar character = g_utf8_get_char(c);
-
-                if (g_unichar_iscntrl(character) || character == 0x2028 || character == 0x2029)
-                        return refuse(reterr, row->name, "must be one line without control characters");
-        }
-        line = text_one_line(text, LIMIT_DESCRIPTION);
-        if (!line)
-                return -ENOMEM;
-        options->description = g_strdup(line);
-        return 0;
-}
-
 static int read_directory(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
         const char *path;
         int r;
@@ -121,6 +98,54 @@ static int read_input(sd_bus_message *message, const OptionRow *row, StartOption
         if (!options->input_pipe && strcmp(text, "null") != 0)
                 return refuse(reterr, row->name, "must be \"null\" or \"pipe\"");
         return 0;
+}
+
+static int read_owner(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
+        static const char *const table[] = {[OWNER_NONE] = "none", [OWNER_CALLER] = "caller", [OWNER_REQUIRED] = "required"};
+        const char *text;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &text);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                if (strcmp(text, table[i]) == 0) {
+                        options->owner = i;
+                        return 0;
+                }
+        return refuse(reterr, row->name, "must be \"none\", \"caller\" or \"required\"");
+}
+
+/* One line of text for people. */
+static int read_line(sd_bus_message *message, const char *name, char **ret, sd_bus_error *reterr) {
+        _cleanup_free_ char *line = NULL;
+        const char *text;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &text);
+        if (r < 0)
+                return r;
+        if (strlen(text) > LIMIT_DESCRIPTION)
+                return refuse_size(reterr, name, "bytes", LIMIT_DESCRIPTION);
+        for (const char *c = text; *c; c = g_utf8_next_char(c)) {
+                gunichar character = g_utf8_get_char(c);
+
+                if (g_unichar_iscntrl(character) || character == 0x2028 || character == 0x2029)
+                        return refuse(reterr, name, "must be one line without control characters");
+        }
+        line = text_one_line(text, LIMIT_DESCRIPTION);
+        if (!line)
+                return -ENOMEM;
+        *ret = g_strdup(line);
+        return 0;
+}
+
+static int read_description(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
+        return read_line(message, row->name, &options->description, reterr);
+}
+
+static int read_owner_name(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
+        return read_line(message, row->name, &options->owner_name, reterr);
 }
 
 /* An array of strings within limits, as a new strv; what an array without elements says is different from none at all. */
@@ -258,6 +283,10 @@ static const OptionRow option_table[] = {
         {.name = "UnsetEnvironment", .signature = "as", .read = read_unset_environment},
         {.name = "WorkingDirectory", .signature = "s", .read = read_directory},
         {.name = "Input", .signature = "s", .read = read_input},
+        {.name = "Owner", .signature = "s", .read = read_owner},
+        {.name = "OwnerName", .signature = "s", .read = read_owner_name},
+        TIME("OwnerTimeoutUSec", owner_timeout_usec, 1, TIMEOUT_MAX_USEC, false),
+        TIME("OwnerGraceUSec", owner_grace_usec, 0, TIMEOUT_MAX_USEC, false),
         TIME("TimeoutStartUSec", timeout_start_usec, 1, START_TIMEOUT_MAX_USEC, false),
         TIME("TimeoutSetupUSec", timeout_setup_usec, 1, TIMEOUT_MAX_USEC, false),
         TIME("TimeoutHandshakeUSec", timeout_handshake_usec, 1, TIMEOUT_MAX_USEC, false),
@@ -271,9 +300,9 @@ static const OptionRow option_table[] = {
 const char *const *start_request_names(void) {
         /* Those that a later version has too: a kind of today shall not break then. */
         static const char *names[ELEMENTSOF(option_table) + _LIMIT_KEY_MAX + 8] = {
-                "Owner", "OwnerName", "OwnerTimeoutUSec", "OwnerGraceUSec", "User", "Journal",
+                "User", "Journal",
         };
-        size_t n = 6;
+        size_t n = 2;
 
         for (size_t i = 0; i < ELEMENTSOF(option_table); i++)
                 names[n++] = option_table[i].name;
@@ -465,6 +494,21 @@ int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, Sta
         return 0;
 }
 
+/* Enters the next entry of a{sv} and reads its name; 0 at the end. */
+static int next_entry(sd_bus_message *message, const char **ret_name) {
+        int r;
+
+        r = sd_bus_message_enter_container(message, 'e', "sv");
+        return r <= 0 ? r : sd_bus_message_read(message, "s", ret_name);
+}
+
+static int exit_entry(sd_bus_message *message) {
+        int r;
+
+        r = sd_bus_message_exit_container(message);
+        return r < 0 ? r : sd_bus_message_exit_container(message);
+}
+
 int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bus_error *reterr) {
         uint64_t timeout_usec = TIME_UNSET;
         const char *name;
@@ -473,24 +517,16 @@ int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bu
         r = sd_bus_message_enter_container(message, 'a', "{sv}");
         if (r < 0)
                 return r;
-        while ((r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
-                r = sd_bus_message_read(message, "s", &name);
-                if (r < 0)
-                        return r;
+        while ((r = next_entry(message, &name)) > 0) {
                 if (strcmp(name, "TimeoutStopUSec") != 0)
                         return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "Stop has no option \"%.64s\", only TimeoutStopUSec.", name);
                 r = enter_value(message, name, "t", reterr);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_read(message, "t", &timeout_usec);
-                if (r < 0)
-                        return r;
-                r = check_number(name, timeout_usec, 0, TIMEOUT_MAX_USEC, false, reterr);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_exit_container(message);
                 if (r >= 0)
-                        r = sd_bus_message_exit_container(message);
+                        r = sd_bus_message_read(message, "t", &timeout_usec);
+                if (r >= 0)
+                        r = check_number(name, timeout_usec, 0, TIMEOUT_MAX_USEC, false, reterr);
+                if (r >= 0)
+                        r = exit_entry(message);
                 if (r < 0)
                         return r;
         }
@@ -498,6 +534,57 @@ int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bu
                 return r;
         *ret_timeout_usec = timeout_usec;
         return sd_bus_message_exit_container(message);
+}
+
+static int read_ownership(sd_bus_message *message, const char *name, OwnershipRequest *request, sd_bus_error *reterr) {
+        int replace, r;
+
+        if (strcmp(name, "Replace") == 0) {
+                r = enter_value(message, name, "b", reterr);
+                if (r >= 0)
+                        r = sd_bus_message_read(message, "b", &replace);
+                request->replace = r >= 0 && replace;
+                return r;
+        }
+        if (strcmp(name, "OwnerName") == 0) {
+                r = enter_value(message, name, "s", reterr);
+                g_clear_pointer(&request->name, g_free);
+                return r < 0 ? r : read_line(message, name, &request->name, reterr);
+        }
+        if (strcmp(name, "OwnerGraceUSec") == 0) {
+                r = enter_value(message, name, "t", reterr);
+                if (r >= 0)
+                        r = sd_bus_message_read(message, "t", &request->grace_usec);
+                return r < 0 ? r : check_number(name, request->grace_usec, 0, TIMEOUT_MAX_USEC, false, reterr);
+        }
+        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "TakeOwnership has no option \"%.64s\", only Replace, OwnerName and OwnerGraceUSec.",
+                                 name);
+}
+
+int ownership_request_read(sd_bus_message *message, OwnershipRequest *ret, sd_bus_error *reterr) {
+        _cleanup_(ownership_request_done) OwnershipRequest request = {.grace_usec = TIME_UNSET};
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(message, 'a', "{sv}");
+        if (r < 0)
+                return r;
+        while ((r = next_entry(message, &name)) > 0) {
+                r = read_ownership(message, name, &request, reterr);
+                if (r >= 0)
+                        r = exit_entry(message);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        *ret = request;
+        request.name = NULL;
+        return sd_bus_message_exit_container(message);
+}
+
+void ownership_request_done(OwnershipRequest *request) {
+        g_clear_pointer(&request->name, g_free);
 }
 
 int limits_request_read(sd_bus_message *message, LimitSet *limits, sd_bus_error *reterr) {

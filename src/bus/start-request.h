@@ -18,5 +18,15 @@ int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, Sta
 /* Reads a{sv} with TimeoutStopUSec alone; TIME_UNSET if it isn't there. */
 int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bus_error *reterr);
 
+typedef struct OwnershipRequest {
+        bool replace;
+        char *name;          /* NULL: not given */
+        uint64_t grace_usec; /* TIME_UNSET: as it is */
+} OwnershipRequest;
+
+/* Reads a{sv}. */
+int ownership_request_read(sd_bus_message *message, OwnershipRequest *ret, sd_bus_error *reterr);
+void ownership_request_done(OwnershipRequest *request);
+
 /* Reads a{sv} of limits into limits, which holds those that are set now. */
 int limits_request_read(sd_bus_message *message, LimitSet *limits, sd_bus_error *reterr);

@@ -60,6 +60,7 @@ static const char *parse_answer(Message *message) {
                 return "is both a result and an error";
         if (json_is_integer(message->id) && json_integer_value(message->id) > 0)
                 message->answered_id = json_integer_value(message->id);
+        message->result = error ? NULL : result;
         if (!error)
                 return NULL;
         message->error_code = json_integer_value(json_object_get(error, "code"));

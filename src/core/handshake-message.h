@@ -36,6 +36,7 @@ typedef struct Message {
         json_t *params;         /* notification, request: object, array or NULL */
         json_t *id;             /* request: string, number or null; answer: any of these */
         int64_t answered_id;    /* answer: its id if that is a positive integer, else 0 */
+        json_t *result;         /* answer: NULL if it is an error */
         int64_t error_code;     /* answer: 0 if it is a result */
         const char *error_text; /* answer with an error: its message, "" if it has none */
 } Message;

@@ -69,6 +69,7 @@ void handshake_outcome_done(HandshakeOutcome *outcome) {
         free(outcome->node);
         free(outcome->message);
         free(outcome->warning);
+        free(outcome->connection);
         free(outcome->status_text);
         *outcome = (HandshakeOutcome){};
 }
@@ -204,6 +205,11 @@ static int on_initialized(Handshake *handshake, HandshakeOutcome *outcome, const
                                     : NULL);
         }
 
+        if (json_is_object(json_object_get(message->result, "connection"))) {
+                outcome->connection = json_dumps(json_object_get(message->result, "connection"), JSON_COMPACT);
+                if (!outcome->connection)
+                        return -ENOMEM;
+        }
         outcome->send = message_compose(0, "node_initialized", json_pack("{s:s}", "init_ref", handshake->init_ref));
         if (!outcome->send)
                 return -ENOMEM;

@@ -80,6 +80,7 @@ typedef struct HandshakeOutcome {
         const char *reason;    /* FAILED: HANDSHAKE_REASON_… */
         char *message;         /* FAILED: a sentence. An answer with an error: its text */
         char *warning;         /* NONE: what the runtime did against the protocol after ready. It may do so as often as it likes */
+        char *connection;      /* READY: how to connect to the runtime, a JSON object that only its users may see: never log it; NULL: nothing */
         char *status_text;     /* "" clears it */
         uint64_t extend_usec;
         int64_t answered_id;   /* NONE: the request of ours that this answers */

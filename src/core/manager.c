@@ -13,6 +13,7 @@
 
 #include "core/cgroup.h"
 #include "core/plan.h"
+#include "core/sd-autoptr.h"
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
@@ -24,6 +25,7 @@ typedef struct Entry {
         GList in_ended;  /* of ended, in the order of the end */
         sd_event_source *retain_timer;
         bool ended;
+        bool restart; /* when it has ended */
 } Entry;
 
 struct Manager {
@@ -32,6 +34,8 @@ struct Manager {
         RuntimeHandler runtime_handler;
         void *userdata;
         KindSet *kinds;
+        const char *const *kind_directories;
+        const char *const *reserved_options;
         char *runtime_directory;
         GHashTable *by_id; /* id → Entry */
         GHashTable *entries; /* Runtime → Entry */
@@ -76,14 +80,21 @@ static void manager_retain(Manager *manager, Entry *entry) {
                 manager_remove(manager, g_queue_peek_head(&manager->ended));
 }
 
+static void manager_restart_ended(Manager *manager, Entry *entry);
+
 static void on_over(void *userdata, Runtime *runtime) {
         Entry *entry = runtime_get_link(runtime);
         Manager *manager = entry->manager;
+        bool restart = entry->restart && runtime_is_started(runtime) && !manager->stopping;
 
-        if (runtime_is_started(runtime))
+        entry->restart = false;
+        /* A restarted one was seen to run before, and has output. */
+        if (runtime_is_started(runtime) || runtime_get_generation(runtime) > 1)
                 manager_retain(manager, entry);
         else
                 manager_remove(manager, entry);
+        if (restart)
+                manager_restart_ended(manager, entry);
         if (manager->stopping && manager->n_runtimes == 0)
                 manager->handler->on_idle(manager->userdata);
 }
@@ -97,6 +108,8 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         manager->userdata = userdata;
         manager->runtime_handler = handler->runtime;
         manager->runtime_handler.on_over = on_over;
+        manager->kind_directories = config->kind_directories;
+        manager->reserved_options = config->reserved_options;
         manager->runtime_directory = g_strdup(config->runtime_directory);
         manager->by_id = g_hash_table_new(g_str_hash, g_str_equal);
         manager->entries = g_hash_table_new(NULL, NULL);
@@ -182,12 +195,11 @@ int manager_find_kind(Manager *manager, const char *kind_name, const Kind **ret,
         return 0;
 }
 
-static int manager_add(Manager *manager, const Kind *kind, StartOptions *options, Plan *plan, const char *directory, Runtime **ret,
-                       sd_bus_error *reterr) {
-        RuntimeParameters parameters = {
-                .id = options->id,
+/* What a plan says, as parameters of a runtime. */
+static RuntimeParameters parameters_from_plan(const Kind *kind, const char *id, Plan *plan, const char *directory) {
+        return (RuntimeParameters){
+                .id = id,
                 .kind = kind,
-                .options = options,
                 .plan = g_steal_pointer(&plan->kind_plan),
                 .argv = plan->argv,
                 .environment = plan->environment,
@@ -198,10 +210,51 @@ static int manager_add(Manager *manager, const Kind *kind, StartOptions *options
                 .runtime_directory = directory,
                 .limits = plan->limits,
         };
+}
+
+static int manager_plan_restart(Manager *manager, Entry *entry, Plan **ret_plan, const Kind **ret_kind, sd_bus_error *reterr) {
+        g_autofree char *directory = NULL;
+        int r;
+
+        r = manager_find_kind(manager, runtime_get_kind(entry->runtime)->name, ret_kind, reterr);
+        if (r < 0)
+                return r;
+        directory = g_build_filename(manager->runtime_directory, runtime_get_id(entry->runtime), NULL);
+        return plan_new(*ret_kind, (StartOptions *) runtime_get_options(entry->runtime), runtime_get_id(entry->runtime), directory, ret_plan, reterr);
+}
+
+static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *reterr) {
+        const char *id = runtime_get_id(entry->runtime);
+        g_autofree char *directory = NULL;
+        g_autoptr(Plan) plan = NULL;
+        RuntimeParameters parameters;
+        const Kind *kind;
+        int r;
+
+        r = manager_plan_restart(manager, entry, &plan, &kind, reterr);
+        if (r < 0)
+                return r;
+        r = record_store_add(manager->context.records, id, &directory);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
+                                         g_strerror(-r));
+        entry->ended = false;
+        entry->retain_timer = sd_event_source_disable_unref(entry->retain_timer);
+        g_queue_unlink(&manager->ended, &entry->in_ended);
+        manager->n_runtimes++;
+        parameters = parameters_from_plan(kind, id, plan, directory);
+        runtime_restart(entry->runtime, &parameters);
+        return 0;
+}
+
+static int manager_add(Manager *manager, const Kind *kind, StartOptions *options, Plan *plan, const char *directory, Runtime **ret,
+                       sd_bus_error *reterr) {
+        RuntimeParameters parameters = parameters_from_plan(kind, options->id, plan, directory);
         Runtime *runtime;
         Entry *entry;
         int r;
 
+        parameters.options = options;
         r = runtime_new(&manager->context, &parameters, &manager->runtime_handler, manager->userdata, &runtime);
         if (r == -E2BIG)
                 return sd_bus_error_set(reterr, RM_ERROR_LIMIT_EXCEEDED, "Command, arguments and environment are too large together.");
@@ -335,6 +388,48 @@ bool manager_kind_is_available(Manager *manager, const Kind *kind, char **ret_pr
                 return true;
         *ret_problem = g_strdup(kind->executable_missing);
         return false;
+}
+
+/* What can go wrong now goes wrong for a runtime that stays ended. */
+static void manager_restart_ended(Manager *manager, Entry *entry) {
+        g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
+
+        if (manager_restart_now(manager, entry, &error) < 0)
+                manager->handler->runtime.on_start_failed(manager->userdata, entry->runtime, &error);
+}
+
+int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error *reterr) {
+        Entry *entry = runtime_get_link(runtime);
+        g_autoptr(Plan) plan = NULL;
+        const Kind *kind;
+        int r;
+
+        /* What would refuse the new start refuses it while the old runtime still runs. */
+        r = manager_plan_restart(manager, entry, &plan, &kind, reterr);
+        if (r < 0)
+                return r;
+        if (entry->ended) {
+                manager_restart_ended(manager, entry);
+                return 0;
+        }
+        if (runtime_get_state(runtime) == RUNTIME_STARTING)
+                return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "The runtime is just being started; wait until it has, or stop it.");
+        entry->restart = true;
+        if (runtime_get_state(runtime) != RUNTIME_STOPPING)
+                return runtime_stop(runtime, REQUESTED_BY_CLIENT, uid, TIME_UNSET, reterr);
+        return 0;
+}
+
+int manager_reload(Manager *manager, sd_bus_error *reterr) {
+        KindSet *kinds;
+        int r;
+
+        r = kind_set_load(manager->kind_directories, manager->reserved_options, &kinds);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, SD_BUS_ERROR_FAILED, "The kinds could not be read again, the old ones stay: %s.", g_strerror(-r));
+        kind_set_free(manager->kinds);
+        manager->kinds = kinds;
+        return 0;
 }
 
 int manager_forget(Manager *manager, Runtime *runtime, sd_bus_error *reterr) {

@@ -56,6 +56,12 @@ const KindSet *manager_get_kinds(const Manager *manager);
 /* Whether a runtime of this kind could be started, as far as its program goes; ret_problem tells why not. */
 bool manager_kind_is_available(Manager *manager, const Kind *kind, char **ret_problem);
 
+/* Starts a runtime again, once it has ended: stops it first if need be. on_started or on_start_failed of the handler tells. */
+int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error *reterr);
+
+/* Reads the kinds again; what runs keeps the ones that it has. */
+int manager_reload(Manager *manager, sd_bus_error *reterr);
+
 /* Removes an ended runtime. */
 int manager_forget(Manager *manager, Runtime *runtime, sd_bus_error *reterr);
 

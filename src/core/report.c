@@ -30,7 +30,7 @@ static const unsigned move_table[_RUNTIME_STATE_MAX] = {
         [RUNTIME_INITIALIZING] = TO(READY) | TO(STOPPING) | TO(ENDED),
         [RUNTIME_READY] = TO(STOPPING) | TO(ENDED),
         [RUNTIME_STOPPING] = TO(ENDED),
-        [RUNTIME_ENDED] = 0,
+        [RUNTIME_ENDED] = TO(STARTING), /* Restart */
 };
 
 static const char *const result_table[_RESULT_MAX] = {
@@ -44,6 +44,7 @@ static const char *const result_table[_RESULT_MAX] = {
         [RESULT_START_FAILED] = "start-failed",
         [RESULT_HANDSHAKE_FAILED] = "handshake-failed",
         [RESULT_STOPPED] = "stopped",
+        [RESULT_OWNER_LOST] = "owner-lost",
         [RESULT_LOST] = "lost",
 };
 
@@ -64,6 +65,8 @@ static const char *const reason_table[_REASON_MAX] = {
         [REASON_INITIALIZE_FAILED] = "initialize-failed",
         [REASON_RUNTIME_MAX] = "runtime-max",
         [REASON_STOP_REQUESTED] = "stop-requested",
+        [REASON_OWNER_GONE] = "owner-gone",
+        [REASON_NO_OWNER] = "no-owner",
         [REASON_UNIT_STOPPED] = "unit-stopped",
         [REASON_KEEPER_LOST] = "keeper-lost",
         [REASON_SCOPE_FAILED] = "scope-failed",
@@ -71,6 +74,7 @@ static const char *const reason_table[_REASON_MAX] = {
 
 static const char *const requested_by_table[_REQUESTED_BY_MAX] = {
         [REQUESTED_BY_CLIENT] = "client",
+        [REQUESTED_BY_OWNER] = "owner",
         [REQUESTED_BY_LIMIT] = "limit",
         [REQUESTED_BY_SYSTEM] = "system",
 };

@@ -37,6 +37,7 @@ typedef enum Result {
         RESULT_START_FAILED,
         RESULT_HANDSHAKE_FAILED,
         RESULT_STOPPED,
+        RESULT_OWNER_LOST,
         RESULT_LOST,
         _RESULT_MAX,
 } Result;
@@ -60,6 +61,8 @@ typedef enum Reason {
         REASON_INITIALIZE_FAILED,
         REASON_RUNTIME_MAX,
         REASON_STOP_REQUESTED,
+        REASON_OWNER_GONE,
+        REASON_NO_OWNER,
         REASON_UNIT_STOPPED,
         REASON_KEEPER_LOST,
         REASON_SCOPE_FAILED,
@@ -73,6 +76,7 @@ int reason_from_string(const char *text, Reason *ret);
 typedef enum RequestedBy {
         REQUESTED_BY_NOBODY,
         REQUESTED_BY_CLIENT,
+        REQUESTED_BY_OWNER,
         REQUESTED_BY_LIMIT,
         REQUESTED_BY_SYSTEM,
         _REQUESTED_BY_MAX,

@@ -138,6 +138,19 @@ void runtime_collect(Runtime *runtime) {
                 (void) keeper_link_collect(runtime->link);
 }
 
+void runtime_stop_for(Runtime *runtime, Result result, Reason reason, RequestedBy by, char *message, StopStage first) {
+        runtime_set_cause(runtime, result, reason, by, message);
+        if (runtime->state != RUNTIME_STARTING) {
+                runtime_enter_stopping(runtime, first);
+                return;
+        }
+        if (!runtime->start_error)
+                runtime->start_error = g_strdup(RM_ERROR_CANCELLED);
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+        runtime_collect(runtime);
+        runtime_check_end(runtime);
+}
+
 int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr) {
         uint64_t deadline_usec;
 
@@ -158,16 +171,9 @@ int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_u
                 return 0;
         }
 
-        runtime_set_cause(runtime, RESULT_STOPPED, REASON_STOP_REQUESTED, by, g_strdup("The runtime was stopped."));
         runtime->report->requested_by_uid = uid;
-        if (runtime->state == RUNTIME_STARTING) {
-                if (!runtime->start_error)
-                        runtime->start_error = g_strdup(RM_ERROR_CANCELLED);
-                runtime_enter_stopping(runtime, STOP_STAGE_NONE);
-                runtime_collect(runtime);
-                runtime_check_end(runtime);
-        } else
-                runtime_enter_stopping(runtime, timeout_usec == 0 ? STOP_STAGE_KILL : STOP_STAGE_REQUEST);
+        runtime_stop_for(runtime, RESULT_STOPPED, REASON_STOP_REQUESTED, by, g_strdup("The runtime was stopped."),
+                         timeout_usec == 0 ? STOP_STAGE_KILL : STOP_STAGE_REQUEST);
         return 0;
 }
 
@@ -204,13 +210,18 @@ static void runtime_on_deadline(Runtime *runtime) {
 }
 
 void runtime_on_timer(Runtime *runtime) {
-        if (runtime->state < RUNTIME_STOPPING && now_usec(CLOCK_MONOTONIC) >= runtime->max_usec) {
-                runtime_set_cause(runtime, RESULT_TIMEOUT, REASON_RUNTIME_MAX, REQUESTED_BY_LIMIT,
-                                  g_strdup("The runtime has run for as long as it was allowed to."));
-                runtime_enter_stopping(runtime, STOP_STAGE_REQUEST);
-                return;
-        }
-        runtime_on_deadline(runtime);
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+
+        if (runtime->state < RUNTIME_STOPPING && now >= runtime->max_usec)
+                runtime_stop_for(runtime, RESULT_TIMEOUT, REASON_RUNTIME_MAX, REQUESTED_BY_LIMIT,
+                                 g_strdup("The runtime has run for as long as it was allowed to."), STOP_STAGE_REQUEST);
+        else if (runtime->state < RUNTIME_STOPPING && now >= runtime->owner_usec)
+                runtime_stop_for(runtime, RESULT_OWNER_LOST, runtime->owner_reason, REQUESTED_BY_OWNER,
+                                 g_strdup(runtime->owner_reason == REASON_NO_OWNER ? "Nobody took ownership of the runtime in time."
+                                                                                   : "The owner of the runtime has left the bus."),
+                                 STOP_STAGE_REQUEST);
+        else
+                runtime_on_deadline(runtime);
 }
 
 void runtime_on_keeper_exit(Runtime *runtime) {

@@ -18,14 +18,16 @@ struct Runtime {
         KindPlan *plan;
         LimitSet limits;
 
-        /* For the keeper; gone when it has been started. */
-        int ring_fd, spec_fd;
+        int ring_fd; /* for the keeper, and the next one after a restart */
+        int spec_fd; /* for the keeper; gone when it has been started */
 
         RuntimeState state;
         unsigned changed; /* properties not announced yet */
         uint64_t start_timestamp, ready_timestamp, end_timestamp; /* CLOCK_REALTIME, 0: not yet */
         uint64_t executed_usec, ended_usec;                       /* CLOCK_MONOTONIC, 0: not yet */
         uint64_t deadline_usec; /* of the state, CLOCK_MONOTONIC */
+        uint64_t owner_usec;    /* when it ends for want of an owner, CLOCK_MONOTONIC */
+        Reason owner_reason;
         uint64_t max_usec;      /* RuntimeMaxUSec as a point in time */
         sd_event_source *timer;
 
@@ -47,7 +49,8 @@ struct Runtime {
         Handshake *handshake;
         uint32_t command; /* that runs, or ran last; n_steps is the runtime's own */
         pid_t main_pid;
-        char *status_text, *node;
+        char *status_text, *node, *connection;
+        unsigned generation;
         bool started; /* on_started() or on_start_failed() was called */
 
         Report *report;
@@ -67,6 +70,7 @@ uint64_t now_usec(clockid_t clock);
 
 /* runtime.c */
 void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t timeout_usec);
+void runtime_set_timer(Runtime *runtime);
 void runtime_set_deadline(Runtime *runtime, uint64_t deadline_usec);
 void runtime_changed(Runtime *runtime, unsigned properties);
 void runtime_announce(Runtime *runtime);
@@ -77,6 +81,8 @@ bool runtime_is_main_command(const Runtime *runtime, uint32_t command);
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters);
 extern const KeeperHandler runtime_keeper_handler;
 void runtime_enter_ready(Runtime *runtime);
+/* Nothing runs yet, and nothing will. Takes message. */
+void runtime_give_up_start(Runtime *runtime, Reason reason, const char *error_name, char *message);
 
 /* runtime-end.c */
 /* The first cause of an end is the one that is told. Takes message. */
@@ -86,5 +92,7 @@ void runtime_enter_stopping(Runtime *runtime, StopStage first);
 void runtime_escalate(Runtime *runtime);
 void runtime_collect(Runtime *runtime);
 void runtime_check_end(Runtime *runtime);
+/* Stops it for a cause, from whatever state it is in. Takes message. */
+void runtime_stop_for(Runtime *runtime, Result result, Reason reason, RequestedBy by, char *message, StopStage first);
 void runtime_on_keeper_exit(Runtime *runtime);
 void runtime_on_timer(Runtime *runtime);

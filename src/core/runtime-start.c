@@ -103,7 +103,6 @@ static int runtime_start_keeper(Runtime *runtime) {
                 return r;
         runtime->keeper_pid = keeper.pid;
         runtime->keeper_pidfd = keeper.pidfd;
-        runtime->ring_fd = fd_close(runtime->ring_fd);
         runtime->spec_fd = fd_close(runtime->spec_fd);
 
         r = keeper_link_new(runtime->context->event, keeper.link_fd, &runtime_keeper_handler, runtime, &runtime->link);
@@ -128,7 +127,9 @@ int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "systemd could not be asked for a scope: %s.", g_strerror(-r));
         runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
-        runtime->changed = 0;
+        if (runtime->generation == 1)
+                runtime->changed = 0; /* nobody has heard of it yet */
+        runtime_announce(runtime);
         return 0;
 }
 
@@ -139,7 +140,7 @@ static bool runtime_keeper_lives(const Runtime *runtime) {
 }
 
 /* The keeper hasn't been told to run anything: closing its link is enough to end it. */
-static void runtime_give_up_start(Runtime *runtime, Reason reason, const char *error_name, char *message) {
+void runtime_give_up_start(Runtime *runtime, Reason reason, const char *error_name, char *message) {
         runtime_set_cause(runtime, RESULT_START_FAILED, reason, REQUESTED_BY_NOBODY, message);
         if (!runtime->start_error)
                 runtime->start_error = g_strdup(error_name);
@@ -306,6 +307,10 @@ static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
                 (void) keeper_link_send(runtime->link, outcome->send, NULL, NULL);
         if (outcome->node)
                 runtime_set_text(runtime, &runtime->node, outcome->node, RUNTIME_PROPERTY_NODE);
+        if (outcome->connection) {
+                free(runtime->connection);
+                runtime->connection = TAKE_PTR(outcome->connection);
+        }
         if (outcome->status_text)
                 runtime_set_text(runtime, &runtime->status_text, outcome->status_text, RUNTIME_PROPERTY_STATUS_TEXT);
 

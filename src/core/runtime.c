@@ -15,6 +15,7 @@
 
 #include "core/cgroup.h"
 #include "core/runtime-private.h"
+#include "core/sd-autoptr.h"
 #include "util/names.h"
 
 /* Deadlines are about seconds: a little slack lets the kernel serve several with one wake-up. */
@@ -55,12 +56,16 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 void runtime_set_deadline(Runtime *runtime, uint64_t deadline_usec) {
-        uint64_t next;
-
         runtime->deadline_usec = deadline_usec;
         runtime_changed(runtime, RUNTIME_PROPERTY_DEADLINE);
 
-        next = runtime->state < RUNTIME_STOPPING ? MIN_OF(deadline_usec, runtime->max_usec) : deadline_usec;
+        runtime_set_timer(runtime);
+}
+
+void runtime_set_timer(Runtime *runtime) {
+        uint64_t next;
+
+        next = runtime->state < RUNTIME_STOPPING ? MIN_OF(runtime->deadline_usec, MIN_OF(runtime->max_usec, runtime->owner_usec)) : runtime->deadline_usec;
         (void) sd_event_source_set_time(runtime->timer, next);
         (void) sd_event_source_set_enabled(runtime->timer, next == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
@@ -74,6 +79,13 @@ void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t deadline_u
         runtime_set_deadline(runtime, deadline_usec);
         runtime_announce(runtime);
         runtime->handler->on_state(runtime->userdata, runtime, old, state);
+}
+
+static void runtime_set_stop_timeout(Runtime *runtime) {
+        if (runtime->options->timeout_stop_usec != TIME_UNSET)
+                runtime->stop_timeout_usec = runtime->options->timeout_stop_usec;
+        else
+                runtime->stop_timeout_usec = runtime->kind->stop.timeout_usec != KIND_UNSET ? runtime->kind->stop.timeout_usec : STOP_TIMEOUT_DEFAULT_USEC;
 }
 
 int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
@@ -96,15 +108,15 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
                 .start_timestamp = now_usec(CLOCK_REALTIME),
                 .deadline_usec = USEC_INFINITY,
                 .max_usec = USEC_INFINITY,
+                .owner_usec = USEC_INFINITY,
+                .generation = 1,
                 .unit = g_strdup(""),
                 .control_group = g_strdup(""),
                 .status_text = g_strdup(""),
                 .node = g_strdup(""),
                 .report = report_new(),
         };
-        runtime->stop_timeout_usec = runtime->options->timeout_stop_usec != TIME_UNSET   ? runtime->options->timeout_stop_usec
-                                     : runtime->kind->stop.timeout_usec != KIND_UNSET ? runtime->kind->stop.timeout_usec
-                                                                                      : STOP_TIMEOUT_DEFAULT_USEC;
+        runtime_set_stop_timeout(runtime);
 
         r = sd_event_add_time(context->event, &runtime->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC, on_timer, runtime);
         if (r < 0)
@@ -152,9 +164,62 @@ Runtime *runtime_free(Runtime *runtime) {
         g_free(runtime->control_group);
         g_free(runtime->status_text);
         g_free(runtime->node);
+        free(runtime->connection);
         g_free(runtime->start_error);
         g_free(runtime);
         return NULL;
+}
+
+/* Back to how a new runtime is, but for what goes on: id, options, the ring. */
+static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
+        kind_unref(runtime->kind);
+        runtime->kind = kind_ref(parameters->kind);
+        kind_plan_free(runtime->plan);
+        runtime->plan = g_steal_pointer(&parameters->plan);
+        runtime->handshake = handshake_free(runtime->handshake);
+        runtime->report = report_free(runtime->report);
+        runtime->report = report_new();
+        g_clear_pointer(&runtime->start_error, g_free);
+        g_clear_pointer(&runtime->connection, free);
+        g_free(runtime->status_text);
+        runtime->status_text = g_strdup("");
+        g_free(runtime->node);
+        runtime->node = g_strdup("");
+
+        runtime->ready_timestamp = runtime->end_timestamp = runtime->executed_usec = runtime->ended_usec = 0;
+        runtime->max_usec = runtime->owner_usec = USEC_INFINITY;
+        runtime->scope_attempts = runtime->command = 0;
+        runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
+        runtime->has_cause = runtime->ending = runtime->exited = false;
+        runtime->stop_stage = STOP_STAGE_NONE;
+        runtime->scope_result = SCOPE_RESULT_UNKNOWN;
+        runtime->generation++;
+        runtime_set_stop_timeout(runtime);
+        runtime_changed(runtime, RUNTIME_PROPERTY_STATUS_TEXT | RUNTIME_PROPERTY_NODE | RUNTIME_PROPERTY_READY_TIMESTAMP | RUNTIME_PROPERTY_END_TIMESTAMP |
+                                         RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_GENERATION);
+}
+
+void runtime_restart(Runtime *runtime, RuntimeParameters *parameters) {
+        g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
+        int r;
+
+        g_assert(runtime->state == RUNTIME_ENDED);
+        runtime_reset(runtime, parameters);
+        runtime_set_state(runtime, RUNTIME_STARTING, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
+
+        r = runtime_make_spec(runtime, parameters);
+        if (r >= 0)
+                r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
+        if (r >= 0)
+                r = runtime_start(runtime, &error);
+        if (r < 0)
+                runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED, g_strdup(error.message ?: g_strerror(-r)));
+}
+
+void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason) {
+        runtime->owner_usec = usec == USEC_INFINITY ? USEC_INFINITY : now_usec(CLOCK_MONOTONIC) + usec;
+        runtime->owner_reason = reason;
+        runtime_set_timer(runtime);
 }
 
 static int refuse_request(int r, sd_bus_error *reterr) {
@@ -332,6 +397,14 @@ const Report *runtime_get_report(const Runtime *runtime) {
 
 const RingReader *runtime_get_ring(const Runtime *runtime) {
         return &runtime->ring;
+}
+
+const char *runtime_get_connection(const Runtime *runtime) {
+        return runtime->connection;
+}
+
+unsigned runtime_get_generation(const Runtime *runtime) {
+        return runtime->generation;
 }
 
 bool runtime_is_started(const Runtime *runtime) {

@@ -44,6 +44,8 @@ typedef enum RuntimeProperty {
         RUNTIME_PROPERTY_READY_TIMESTAMP = 1 << 9,
         RUNTIME_PROPERTY_END_TIMESTAMP = 1 << 10,
         RUNTIME_PROPERTY_END_REPORT = 1 << 11,
+        RUNTIME_PROPERTY_GENERATION = 1 << 12,
+        RUNTIME_PROPERTY_OWNER = 1 << 13, /* and OwnerName */
 } RuntimeProperty;
 
 /* News, in the order in which clients are to hear them. No handler may free the runtime, but for on_over. */
@@ -65,7 +67,7 @@ typedef struct RuntimeHandler {
         void (*on_over)(void *userdata, Runtime *runtime);
 } RuntimeHandler;
 
-/* Takes options and plan; argv and environment are those of the command, ready to be executed. */
+/* Takes options and plan, whether it succeeds or not; argv and environment are those of the command, ready to be executed. */
 typedef struct RuntimeParameters {
         const char *id;
         const Kind *kind;
@@ -87,6 +89,13 @@ Runtime *runtime_free(Runtime *runtime);
 
 /* Starts the keeper and asks for the scope. reterr: StartFailed. */
 int runtime_start(Runtime *runtime, sd_bus_error *reterr);
+
+/* Starts an ended runtime again, with the parameters of a new plan (options: NULL, it has them). Numbers of lines go on. As with any start, on_started or
+ * on_start_failed tells. */
+void runtime_restart(Runtime *runtime, RuntimeParameters *parameters);
+
+/* Ends it in usec from now for want of an owner, with that reason; USEC_INFINITY: it has one, or needs none. */
+void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason);
 
 /* timeout_usec: for each stage, 0: kill at once, TIME_UNSET: as the runtime has it. */
 int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr);
@@ -125,4 +134,7 @@ uint64_t runtime_get_ready_timestamp(const Runtime *runtime);
 uint64_t runtime_get_end_timestamp(const Runtime *runtime);
 const Report *runtime_get_report(const Runtime *runtime); /* NULL until it has ended */
 const RingReader *runtime_get_ring(const Runtime *runtime);
+/* JSON object, NULL if there is nothing to connect to. Secret: for those who may see the runtime, never in a signal, property or log. */
+const char *runtime_get_connection(const Runtime *runtime);
+unsigned runtime_get_generation(const Runtime *runtime); /* from 1 */
 bool runtime_is_started(const Runtime *runtime); /* whether on_started was called */

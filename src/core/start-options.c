@@ -21,6 +21,7 @@ StartOptions *start_options_new(uid_t uid) {
         options->timeout_handshake_usec = TIME_UNSET;
         options->timeout_stop_usec = TIME_UNSET;
         options->runtime_max_usec = TIME_UNSET;
+        options->owner_timeout_usec = OWNER_TIMEOUT_DEFAULT_USEC;
         options->retain_usec = RETAIN_DEFAULT_USEC;
         options->ring_bytes = LIMIT_RING_DEFAULT;
         options->limits = limit_set_none();
@@ -40,6 +41,7 @@ StartOptions *start_options_free(StartOptions *options) {
         g_strfreev(options->environment);
         g_strfreev(options->unset_environment);
         g_free(options->working_directory);
+        g_free(options->owner_name);
         g_hash_table_unref(options->values);
         g_free(options->fingerprint);
         g_free(options);
@@ -86,7 +88,8 @@ static void add_values(GString *text, GHashTable *values) {
 void start_options_seal(StartOptions *options) {
         const uint64_t numbers[] = {options->input_pipe,           options->no_new_privileges,    options->timeout_start_usec,
                                     options->timeout_setup_usec,   options->timeout_handshake_usec, options->timeout_stop_usec,
-                                    options->runtime_max_usec,     options->retain_usec,          options->ring_bytes};
+                                    options->runtime_max_usec,     options->retain_usec,          options->ring_bytes,
+                                    options->owner,                options->owner_timeout_usec,   options->owner_grace_usec};
         g_autoptr(GString) text = g_string_new(NULL);
 
         add_string(text, options->id);
@@ -97,6 +100,7 @@ void start_options_seal(StartOptions *options) {
         add_strings(text, options->environment);
         add_strings(text, options->unset_environment);
         add_string(text, options->working_directory);
+        add_string(text, options->owner_name);
         for (size_t i = 0; i < G_N_ELEMENTS(numbers); i++)
                 g_string_append_printf(text, "%" G_GUINT64_FORMAT ";", numbers[i]);
         for (size_t i = 0; i < _LIMIT_KEY_MAX; i++)

@@ -14,6 +14,12 @@
 /* A time that wasn't given; UINT64_MAX is infinity. */
 #define TIME_UNSET (UINT64_MAX - 1)
 
+typedef enum OwnerMode {
+        OWNER_NONE,
+        OWNER_CALLER,
+        OWNER_REQUIRED,
+} OwnerMode;
+
 typedef struct StartOptions {
         char *id; /* NULL: choose one */
         char *description;
@@ -24,6 +30,10 @@ typedef struct StartOptions {
         char **unset_environment;
         char *working_directory;
         bool input_pipe;
+        OwnerMode owner;
+        char *owner_name;
+        uint64_t owner_timeout_usec;
+        uint64_t owner_grace_usec;
         bool no_new_privileges;
         uint64_t timeout_start_usec;
         uint64_t timeout_setup_usec;
@@ -55,5 +65,6 @@ const char *start_options_get_label(const StartOptions *options, const char *key
 /* A runtime is told a deadline this much later than the one that is kept here: its own giving up is for a manager that is away, and shall not forestall the
  * word of one that is there. */
 #define HANDSHAKE_SLACK_USEC (UINT64_C(1) * 1000000)
+#define OWNER_TIMEOUT_DEFAULT_USEC (UINT64_C(5) * 1000000)
 #define RETAIN_DEFAULT_USEC (UINT64_C(10) * 60 * 1000000)
 #define TIMEOUT_MAX_USEC (UINT64_C(24) * 3600 * 1000000)

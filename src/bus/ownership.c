@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Who a runtime belongs to: one peer of the bus, whose leaving ends it, after a time to come back in. Nobody else's leaving matters. The runtime's room knows
+ * the deadline, this one the peers. */
+
+#include "bus/bus.h"
+
+#include "bus/start-request.h"
+#include "util/macro.h"
+#include "util/names.h"
+
+static void set_owner(RuntimeObject *object, Peer *owner, const char *name) {
+        Peer *old = object->owner;
+
+        g_free(object->owner_name);
+        object->owner_name = g_strdup(name ?: "");
+        object->owner = owner;
+        if (old != owner) {
+                if (old)
+                        g_ptr_array_remove_fast(peer_get_owned(old), object);
+                if (owner)
+                        g_ptr_array_add(peer_get_owned(owner), object);
+        }
+        emit_properties(object, RUNTIME_PROPERTY_OWNER);
+        if (old != owner)
+                emit_owner_changed(object);
+}
+
+void ownership_begin(RuntimeObject *object, Peer *caller) {
+        const StartOptions *options = runtime_get_options(object->runtime);
+
+        object->owner_grace_usec = options->owner_grace_usec;
+        switch (options->owner) {
+        case OWNER_NONE:
+                break;
+        case OWNER_CALLER:
+                set_owner(object, caller, options->owner_name);
+                break;
+        case OWNER_REQUIRED:
+                runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
+                break;
+        }
+}
+
+int ownership_take(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) {
+        _cleanup_(ownership_request_done) OwnershipRequest request = {0};
+        Peer *caller = peer_table_get(object->bus->peers, sd_bus_message_get_sender(call));
+        int r;
+
+        r = ownership_request_read(call, &request, reterr);
+        if (r < 0)
+                return r;
+        if (runtime_get_state(object->runtime) >= RUNTIME_STOPPING)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" is in the state %s; it can't be owned any more.",
+                                         runtime_get_id(object->runtime), runtime_state_to_string(runtime_get_state(object->runtime)));
+        if (object->owner && object->owner != caller && !request.replace)
+                return sd_bus_error_setf(reterr, RM_ERROR_HAS_OWNER, "The runtime \"%s\" is owned by %s (%s); take it over with the option Replace.",
+                                         runtime_get_id(object->runtime), object->owner_name[0] ? object->owner_name : "somebody",
+                                         peer_get_name(object->owner));
+        if (request.grace_usec != TIME_UNSET)
+                object->owner_grace_usec = request.grace_usec;
+        runtime_expect_owner(object->runtime, USEC_INFINITY, REASON_NO_OWNER);
+        set_owner(object, caller, request.name);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+int ownership_release(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) {
+        const StartOptions *options = runtime_get_options(object->runtime);
+
+        if (!object->owner || peer_table_find(object->bus->peers, sd_bus_message_get_sender(call)) != object->owner)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "You don't own the runtime \"%s\".", runtime_get_id(object->runtime));
+        set_owner(object, NULL, NULL);
+        if (options->owner == OWNER_REQUIRED)
+                runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
+        return sd_bus_reply_method_return(call, NULL);
+}
+
+void ownership_end(RuntimeObject *object) {
+        if (object->owner)
+                g_ptr_array_remove_fast(peer_get_owned(object->owner), object);
+        object->owner = NULL;
+        g_clear_pointer(&object->owner_name, g_free);
+}
+
+void ownership_drop_peer(Peer *peer) {
+        GPtrArray *owned = peer_get_owned(peer);
+
+        while (owned->len > 0) {
+                RuntimeObject *object = owned->pdata[0];
+
+                set_owner(object, NULL, NULL);
+                if (runtime_get_state(object->runtime) < RUNTIME_STOPPING)
+                        runtime_expect_owner(object->runtime, object->owner_grace_usec, REASON_OWNER_GONE);
+        }
+}
