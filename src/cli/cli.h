@@ -66,6 +66,10 @@ int verb_kill(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_interrupt(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_forget(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_kinds(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_kind(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_reload(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_restart(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv);
 
 /*
  * Parses the words of a verb: `entries` (may be NULL) and the common options; anything else that looks like an option is

@@ -22,8 +22,12 @@ static const Verb verbs[] = {
         { "stop",      N_("ID..."),                                   N_("Stop runtimes"),                       verb_stop      },
         { "kill",      N_("ID..."),                                   N_("Send a signal to runtimes"),           verb_kill      },
         { "interrupt", N_("ID..."),                                   N_("Interrupt what runtimes compute"),     verb_interrupt },
+        { "restart",   N_("ID..."),                                   N_("Start runtimes again, under the same ids"), verb_restart },
+        { "connection", N_("ID"),                                   N_("Show what it takes to connect to a runtime"), verb_connection },
         { "forget",    N_("ID..."),                                   N_("Remove ended runtimes and their output"), verb_forget },
         { "kinds",     N_("[KIND...]"),                               N_("List the kinds of runtime"),           verb_kinds     },
+        { "kind",      N_("check FILE..."),                           N_("Say what is wrong with files that describe kinds"), verb_kind },
+        { "reload",    "",                                          N_("Read the files that describe kinds again"), verb_reload },
 };
 
 static gboolean on_json(const char *name, const char *value, void *data, GError **error) {

@@ -37,6 +37,10 @@ static const CommonOption common_options[] = {
         { "UnsetEnvironment",     "as",    MEANING_PLAIN,       N_("NAME; may be repeated") },
         { "WorkingDirectory",     "s",     MEANING_PATH,        N_("a directory; default: the kind's, or the home directory") },
         { "Input",                "s",     MEANING_PLAIN,       N_("null or pipe; with --follow, pipe hands on standard input") },
+        { "Owner",                "s",     MEANING_PLAIN,       N_("none, caller or required: whether it ends when its owner leaves the bus") },
+        { "OwnerName",            "s",     MEANING_PLAIN,       N_("what people call the owner") },
+        { "OwnerTimeoutUSec",     "t",     MEANING_TIME,        N_("how long a required owner may take to come") },
+        { "OwnerGraceUSec",       "t",     MEANING_TIME,        N_("how long an owner that left may take to come back") },
         { "TimeoutStartUSec",     "t",     MEANING_TIME,        N_("for the start of its first process") },
         { "TimeoutSetupUSec",     "t",     MEANING_TIME,        N_("for each setup step") },
         { "TimeoutHandshakeUSec", "t",     MEANING_TIME,        N_("until it is ready") },
@@ -119,6 +123,15 @@ static const CommonOption *find_common(const char *written) {
                 if (same_name(written, common_options[i].name))
                         return &common_options[i];
         return NULL;
+}
+
+const char *const *start_options_reserved(void) {
+        /* And those that a later version of the service has. */
+        static const char *names[ELEMENTSOF(common_options) + 3] = { "User", "Journal" };
+
+        for (size_t i = 0; i < ELEMENTSOF(common_options); i++)
+                names[i + 2] = common_options[i].name;
+        return names;
 }
 
 static StartOption *add_option(StartOptions *options, const char *written) {

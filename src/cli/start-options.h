@@ -34,5 +34,8 @@ int start_options_append(const StartOptions *options, sd_bus_message *message, c
 /* Whether the option has been given with this value. */
 bool start_options_has_value(const StartOptions *options, const char *name, const char *value);
 
+/* The names that no kind may give to an option of its own, to NULL. */
+const char *const *start_options_reserved(void);
+
 /* The common options with their meanings, for --help. */
 char *start_options_help(void);

@@ -262,18 +262,21 @@ static int expand_environment(Expansion *x, char ***ret) {
         return expand_template(x, x->kind->environment, ret);
 }
 
-static int expand_directory(Expansion *x, char **ret) {
+/* what: for people. NULL for no template. */
+static int expand_path(Expansion *x, const KindTemplate *template, const char *what, char **ret) {
         g_auto(GStrv) words = NULL;
         int r;
 
-        r = expand_template(x, x->kind->directory, &words);
+        if (!template)
+                return 0;
+        r = expand_template(x, template, &words);
         if (r < 0)
                 return r;
         /* Nothing but an option that isn't set: as if the kind said nothing. */
         if (!words[0])
                 return 0;
         if (!g_path_is_absolute(words[0])) {
-                *x->ret_problem = g_strdup_printf("with these options the directory of kind %s isn't an absolute path",
+                *x->ret_problem = g_strdup_printf("with these options the %s of kind %s isn't an absolute path", what,
                                                   x->kind->name);
                 return -EINVAL;
         }
@@ -311,11 +314,12 @@ int kind_expand(const Kind *kind, const KindContext *context, KindPlan **ret, ch
         r = expand_environment(&x, &plan->environment);
         if (r < 0)
                 return r;
-        if (kind->directory) {
-                r = expand_directory(&x, &plan->directory);
-                if (r < 0)
-                        return r;
-        }
+        r = expand_path(&x, kind->directory, "directory", &plan->directory);
+        if (r < 0)
+                return r;
+        r = expand_path(&x, kind->requires_file, "required file", &plan->required_file);
+        if (r < 0)
+                return r;
         r = expand_steps(&x, plan);
         if (r < 0)
                 return r;
@@ -353,6 +357,7 @@ KindPlan *kind_plan_free(KindPlan *plan) {
         g_strfreev(plan->argv);
         g_strfreev(plan->environment);
         g_free(plan->directory);
+        g_free(plan->required_file);
         g_free(plan);
         return NULL;
 }

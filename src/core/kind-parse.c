@@ -58,6 +58,9 @@ static const SettingRule kind_settings[] = {
         { "Exec", kind_setting_exec, offsetof(Kind, exec) },
         { "Environment", kind_setting_environment, offsetof(Kind, environment) },
         { "Directory", kind_setting_directory, offsetof(Kind, directory) },
+        { "RequiresFile", kind_setting_directory, offsetof(Kind, requires_file) },
+        { "RequiresFileMissing", kind_setting_text, offsetof(Kind, requires_file_missing) },
+        { "Terminated", kind_setting_text, offsetof(Kind, terminated) },
         {},
 };
 
@@ -71,6 +74,10 @@ static int finish_kind(Parser *parser, const KindSection *section, void *object)
                         g_path_is_absolute(kind->executable)
                                 ? g_strdup_printf("no executable file at %s", kind->executable)
                                 : g_strdup_printf("no %s executable found in PATH", kind->executable);
+        if (kind->requires_file_missing && !kind->requires_file)
+                return section_problem(parser, section, "RequiresFileMissing without RequiresFile");
+        if (kind->requires_file && !kind->requires_file_missing)
+                kind->requires_file_missing = g_strdup("a file that is needed is missing");
         return 0;
 }
 

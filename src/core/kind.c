@@ -56,12 +56,15 @@ static void kind_free(Kind *kind) {
         kind_template_free(kind->exec);
         kind_template_free(kind->environment);
         kind_template_free(kind->directory);
+        kind_template_free(kind->requires_file);
         g_free(kind->name);
         g_free(kind->path);
         g_free(kind->problem);
         g_free(kind->description);
         g_free(kind->executable);
         g_free(kind->executable_missing);
+        g_free(kind->requires_file_missing);
+        g_free(kind->terminated);
         g_free(kind->handshake.line);
         g_free(kind->stop.message);
         g_free(kind->interrupt.message);
@@ -271,6 +274,20 @@ static void unref_kind(void *kind) {
         kind_unref(kind);
 }
 
+/* Problems go to the bus, in English whatever the locale; GKeyFile and regerror() would translate. */
+static int speak_english(locale_t *ret_old) {
+        locale_t english = newlocale(LC_MESSAGES_MASK, "C", duplocale(uselocale((locale_t) 0)));
+
+        if (!english)
+                return -errno;
+        *ret_old = uselocale(english);
+        return 0;
+}
+
+static void speak_as_before(locale_t old) {
+        freelocale(uselocale(old));
+}
+
 int kind_set_load(const char *const *directories, const char *const *reserved_options, KindSet **ret) {
         g_autoptr(KindSet) set = g_new0(KindSet, 1);
         g_autoptr(GPtrArray) usable = g_ptr_array_new();
@@ -279,25 +296,62 @@ int kind_set_load(const char *const *directories, const char *const *reserved_op
                 .directories = usable,
                 .reserved_options = reserved_options,
         };
-        locale_t english, old;
+        locale_t old;
         int r;
 
         set->kinds = g_ptr_array_new_with_free_func(unref_kind);
         set->problems = g_ptr_array_new_with_free_func(g_free);
 
-        /* Problems go to the bus, in English whatever the locale; GKeyFile and regerror() would translate. */
-        english = newlocale(LC_MESSAGES_MASK, "C", duplocale(uselocale((locale_t) 0)));
-        if (!english)
-                return -errno;
-        old = uselocale(english);
+        r = speak_english(&old);
+        if (r < 0)
+                return r;
         r = loader_load(&loader, directories);
-        uselocale(old);
-        freelocale(english);
+        speak_as_before(old);
         if (r < 0)
                 return r;
 
         g_ptr_array_add(set->problems, NULL);
         *ret = g_steal_pointer(&set);
+        return 0;
+}
+
+/* The name is what stands before the suffix. */
+static int load_one(const char *path, const char *const *reserved_options, Kind **ret, char **ret_problem) {
+        g_autofree char *base = g_path_get_basename(path);
+        g_autoptr(KindFile) file = kind_file_new();
+        bool masked;
+        int r;
+
+        if (g_str_has_suffix(base, KIND_SUFFIX))
+                base[strlen(base) - strlen(KIND_SUFFIX)] = '\0';
+        else
+                base[0] = '\0';
+        if (!kind_name_is_valid(base))
+                return kind_problem(ret_problem, path, 0, "a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32");
+        r = kind_file_merge(file, path, &masked, ret_problem);
+        if (r < 0 || masked)
+                return r;
+        return kind_parse(base, path, file, reserved_options, ret, ret_problem);
+}
+
+int kind_load_file(const char *path, const char *const *reserved_options, Kind **ret) {
+        g_autoptr(Kind) kind = NULL;
+        g_autofree char *problem = NULL;
+        locale_t old;
+        int r;
+
+        r = speak_english(&old);
+        if (r < 0)
+                return r;
+        r = load_one(path, reserved_options, &kind, &problem);
+        speak_as_before(old);
+        if (r < 0 && !problem)
+                return r;
+        if (problem) {
+                kind = kind_new("", path);
+                kind->problem = g_steal_pointer(&problem);
+        }
+        *ret = g_steal_pointer(&kind);
         return 0;
 }
 

@@ -133,6 +133,9 @@ typedef struct Kind {
         char *description;              /* NULL: none */
         char *executable;               /* NULL: none; a name to look up, or an absolute path */
         char *executable_missing;       /* the sentence for it; set whenever executable is */
+        KindTemplate *requires_file;    /* NULL: none; a file without which nothing is started */
+        char *requires_file_missing;    /* the sentence for it; set whenever requires_file is */
+        char *terminated;               /* what is said of a program that ends unexpectedly; NULL: general words */
         KindTemplate *exec;             /* NULL: the client must say Command */
         KindTemplate *environment;      /* NULL: none */
         KindTemplate *directory;        /* NULL: none */
@@ -183,6 +186,10 @@ const Kind *kind_set_at(const KindSet *set, size_t index); /* ordered by name; N
  * kinds. One line each, NULL-terminated; for the log. */
 const char *const *kind_set_get_problems(const KindSet *set);
 
+/* Reads one file as a kind, by itself and without drop-ins, for its author: its mistakes are in `problem`. *ret is NULL for a file that
+ * masks. Negative errno as for kind_set_load(). */
+int kind_load_file(const char *path, const char *const *reserved_options, Kind **ret);
+
 /* Values of options. The constructors copy. */
 KindValue *kind_value_new_string(const char *s);
 KindValue *kind_value_new_strings(const char *const *strv);
@@ -232,6 +239,7 @@ typedef struct KindPlan {
         char **argv;                    /* NULL: the client must say Command; else at least one word */
         char **environment;             /* NAME=VALUE; never NULL */
         char *directory;                /* absolute; NULL: none */
+        char *required_file;            /* absolute; NULL: none */
         KindPlanStep *steps;
         size_t n_steps;
 } KindPlan;

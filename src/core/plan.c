@@ -89,6 +89,21 @@ static int find(const char *name, char **environment, const char *missing, char 
                                  name);
 }
 
+/* Whether it can be read is left to the program, which says it better. */
+static int plan_check_required_file(const KindPlan *kind_plan, const Kind *kind, sd_bus_error *reterr) {
+        struct stat st;
+
+        if (!kind_plan->required_file)
+                return 0;
+        if (stat(kind_plan->required_file, &st) < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s (%s: %s)", kind->requires_file_missing, kind_plan->required_file,
+                                         g_strerror(errno));
+        if (!S_ISREG(st.st_mode))
+                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s (%s is not a file)", kind->requires_file_missing,
+                                         kind_plan->required_file);
+        return 0;
+}
+
 static char **words_concatenate(char *const *first, char *const *second) {
         GPtrArray *words = g_ptr_array_new();
 
@@ -115,6 +130,9 @@ static int plan_make_words(Plan *plan, const Kind *kind, const StartOptions *opt
                 return invalid_option(reterr, problem);
 
         kind_plan = plan->kind_plan;
+        r = plan_check_required_file(kind_plan, kind, reterr);
+        if (r < 0)
+                return r;
         if (!kind_plan->argv && (!options->command || !options->command[0]))
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
                                          "The kind \"%s\" needs the option Command: the program to run and its arguments.", kind->name);

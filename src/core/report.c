@@ -160,6 +160,17 @@ static void report_set_cause(Report *report, Result result, Reason reason, char 
         report->message = message;
 }
 
+char *report_name_subject(char *message, const char *terminated) {
+        static const char subject[] = "The process ";
+        char *named;
+
+        if (!terminated || !g_str_has_prefix(message, subject))
+                return message;
+        named = g_strdup_printf("%s: it %s", terminated, message + strlen(subject));
+        g_free(message);
+        return named;
+}
+
 void report_set_exit(Report *report, int code, int status, bool oom, bool had_cause) {
         if (code == CLD_EXITED) {
                 report->has_exit_code = true;

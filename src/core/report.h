@@ -122,3 +122,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Report, report_free)
 /* Sets status and, unless the cause of the end is known already (had_cause), what follows from it for result, reason and message.
  * code and status as in struct link_exited. */
 void report_set_exit(Report *report, int code, int status, bool oom, bool had_cause);
+
+/* Puts the words that a kind has for an unexpected end (NULL: none) in the place of a message's "The process". Takes the message. */
+char *report_name_subject(char *message, const char *terminated);

@@ -294,6 +294,8 @@ static void runtime_complete_report(Runtime *runtime) {
                 bool oom = killed && (runtime->scope_result == SCOPE_RESULT_OOM_KILL || (report->oom_kills != UINT64_MAX && report->oom_kills > 0));
 
                 report_set_exit(report, runtime->exit_code, runtime->exit_status, oom, runtime->has_cause);
+                if (!runtime->has_cause && report->result != RESULT_SUCCESS)
+                        report->message = report_name_subject(report->message, runtime->kind->terminated);
                 runtime->has_cause = true;
         }
         runtime_set_cause(runtime, RESULT_LOST, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY, g_strdup("How the runtime ended is not known."));

@@ -414,6 +414,12 @@ static void runtime_on_step_exited(Runtime *runtime, const struct link_exited *e
                 (void) keeper_link_run(runtime->link, exited->command + 1);
 }
 
+static char *runtime_describe_early_exit(const struct link_exited *exited) {
+        if (exited->code == CLD_EXITED)
+                return g_strdup_printf("The process exited with status %d before it was ready.", exited->status);
+        return g_strdup_printf("The process was ended by signal %d (%s) before it was ready.", exited->status, strsignal(exited->status));
+}
+
 static void keeper_on_exited(void *userdata, const struct link_exited *exited) {
         Runtime *runtime = userdata;
 
@@ -434,10 +440,7 @@ static void keeper_on_exited(void *userdata, const struct link_exited *exited) {
         runtime->exit_status = exited->status;
         if (!runtime->has_cause && (runtime->state == RUNTIME_CONNECTING || runtime->state == RUNTIME_INITIALIZING))
                 runtime_set_cause(runtime, RESULT_HANDSHAKE_FAILED, REASON_EXITED_BEFORE_READY, REQUESTED_BY_NOBODY,
-                                  exited->code == CLD_EXITED
-                                          ? g_strdup_printf("The process exited with status %d before it was ready.", exited->status)
-                                          : g_strdup_printf("The process was ended by signal %d (%s) before it was ready.", exited->status,
-                                                            strsignal(exited->status)));
+                                  report_name_subject(runtime_describe_early_exit(exited), runtime->kind->terminated));
         runtime_enter_stopping(runtime, STOP_STAGE_NONE);
         runtime_announce(runtime);
 }

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* runtimectl reload: kinds as their files are now. What runs keeps the kind that it was started from. */
+
+#include "cli/cli.h"
+
+#include "cli/client.h"
+#include "util/names.h"
+
+int verb_reload(Cli *cli, const Verb *verb, int argc, char **argv) {
+        _cleanup_bus_ sd_bus *bus = NULL;
+        _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        if (!cli_parse(cli, verb, NULL, NULL, 0, 0, &argc, &argv))
+                return EXIT_USAGE;
+        r = client_open(&bus);
+        if (r != EXIT_OK)
+                return r;
+        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "Reload", CLIENT_TIMEOUT_DEFAULT, &error, NULL, NULL);
+        return r < 0 ? client_fail(&error, r) : EXIT_OK;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* runtimectl restart: once more, with the same options. What runs is stopped first. */
+
+#include "cli/cli.h"
+
+#include "cli/client.h"
+#include "cli/targets.h"
+#include "util/names.h"
+
+static int restart_one(sd_bus *bus, const Target *target, void *userdata) {
+        _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        /* Answered when the new process runs, which is after the end of the old one. */
+        int r = client_call(bus, target->path, RM_RUNTIME_INTERFACE, "Restart", CLIENT_TIMEOUT_NEVER, &error, NULL, NULL);
+
+        return r < 0 ? client_fail(&error, r) : EXIT_OK;
+}
+
+int verb_restart(Cli *cli, const Verb *verb, int argc, char **argv) {
+        if (!cli_parse(cli, verb, NULL, NULL, 1, -1, &argc, &argv))
+                return EXIT_USAGE;
+        return targets_do(argv + 1, restart_one, NULL, NULL);
+}
