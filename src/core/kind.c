@@ -317,7 +317,7 @@ int kind_set_load(const char *const *directories, const char *const *reserved_op
 
 /* The name is what stands before the suffix. */
 static int load_one(const char *path, const char *const *reserved_options, Kind **ret, char **ret_problem) {
-        g_autofree char *base = g_path_get_basename(path);
+        g_autofree char *base = g_path_get_basename(path), *shown = kind_display_path(path);
         g_autoptr(KindFile) file = kind_file_new();
         bool masked;
         int r;
@@ -327,7 +327,7 @@ static int load_one(const char *path, const char *const *reserved_options, Kind 
         else
                 base[0] = '\0';
         if (!kind_name_is_valid(base))
-                return kind_problem(ret_problem, path, 0, "a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32");
+                return kind_problem(ret_problem, shown, 0, "a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32");
         r = kind_file_merge(file, path, &masked, ret_problem);
         if (r < 0 || masked)
                 return r;

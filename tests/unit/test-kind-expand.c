@@ -36,6 +36,21 @@ static void test_unknown_specifiers(Fixture *f, const void *data) {
         g_assert_cmpstr(problem, ==, "kind x uses %h, which isn't known here");
 }
 
+static void test_required_file(Fixture *f, const void *data) {
+        g_autoptr(Kind) kind = load_good(f, "[Kind]\nRequiresFile=${Project}/mark\n[Option Project]\nType=path\nRequired=yes\n");
+        g_autoptr(Kind) without = load_good(f, "[Kind]\nRequiresFile=${Mark}\n[Option Mark]\nType=path\n");
+        g_autoptr(GHashTable) values = kind_values_new();
+        g_autoptr(KindPlan) plan = NULL, plan_without = NULL;
+
+        values_set(values, "Project", kind_value_new_path("/my project"));
+        plan = expand_good(kind, values);
+        g_assert_cmpstr(plan->required_file, ==, "/my project/mark");
+        g_assert_cmpstr(kind->requires_file_missing, ==, "a file that is needed is missing");
+
+        plan_without = expand_good(without, NULL);
+        g_assert_null(plan_without->required_file);
+}
+
 #define OPTIONS                                                                      \
         "[Option Text]\n[Option List]\nType=strings\n[Option Flag]\nType=boolean\n"  \
         "[Option Number]\nType=integer\n[Option Bytes]\nType=size\n"                 \
@@ -360,6 +375,7 @@ int main(int argc, char **argv) {
                 { "expand/set-options-are-inserted-unread", test_options_set },
                 { "expand/false-and-empty-are-not-unset", test_options_false_and_empty },
                 { "expand/defaults-stand-in", test_defaults_of_options },
+                { "expand/a-required-file", test_required_file },
                 { "expand/steps-in-order-and-no-exec", test_steps_and_no_exec },
                 { "expand/wrong-options-are-refused", test_expansion_refused },
                 { "expand/size-is-bounded", test_expansion_is_bounded },

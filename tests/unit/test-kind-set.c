@@ -214,6 +214,40 @@ static void test_a_kind_outlives_its_set(Fixture *f, const void *data) {
         assert_strv(plan->argv, "true", "x");
 }
 
+static void test_a_file_by_itself(Fixture *f, const void *data) {
+        static const struct {
+                const char *name, *text, *problem;
+        } table[] = {
+                { "good.kind", "[Kind]\nExec=true\n", NULL },
+                { "wrong.kind", "[Kind]\nExec=true\nNope=1\n", "/wrong.kind:3: unknown key \"Nope\" in section \"Kind\"" },
+                { "reserved.kind", "[Kind]\n[Option MemoryMax]\n", "/reserved.kind:2: every kind has an option of this name already" },
+                { "Bad.kind", "[Kind]\n", "/Bad.kind: a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32" },
+                { "good", "[Kind]\n", "/good: a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(table); i++) {
+                g_autofree char *path = g_build_filename(f->low, table[i].name, NULL), *problem = NULL;
+                g_autoptr(Kind) kind = NULL;
+
+                write_file(f->low, table[i].name, table[i].text);
+                if (table[i].problem)
+                        problem = g_strconcat(f->low, table[i].problem, NULL);
+                g_assert_cmpint(kind_load_file(path, reserved, &kind), ==, 0);
+                g_assert_cmpstr(kind->problem, ==, problem);
+        }
+}
+
+static void test_a_file_that_masks_or_is_missing(Fixture *f, const void *data) {
+        g_autofree char *path = g_build_filename(f->low, "x.kind", NULL), *missing = g_build_filename(f->low, "y.kind", NULL);
+        g_autoptr(Kind) kind = NULL, none = NULL;
+
+        write_file(f->low, "x.kind", "");
+        g_assert_cmpint(kind_load_file(path, reserved, &none), ==, 0);
+        g_assert_null(none);
+        g_assert_cmpint(kind_load_file(missing, reserved, &kind), ==, 0);
+        g_assert_true(g_str_has_suffix(kind->problem, "/y.kind: can't be read: No such file or directory"));
+}
+
 /* The kinds of this project, as they are in the source tree. */
 static void test_shipped_kinds(void) {
         g_autofree char *path = g_test_build_filename(G_TEST_DIST, "..", "..", "data", "kinds", NULL);
@@ -228,6 +262,7 @@ static void test_shipped_kinds(void) {
         g_assert_null(kind_set_get_problems(set)[0]);
         g_assert_nonnull(kind_set_get(set, "command"));
         g_assert_nonnull(kind_set_get(set, "elixir-standalone"));
+        g_assert_nonnull(kind_set_get(set, "mix-standalone"));
         for (size_t i = 0; i < kind_set_size(set); i++)
                 g_assert_cmpstr(kind_set_at(set, i)->problem, ==, NULL);
 }
@@ -245,6 +280,8 @@ int main(int argc, char **argv) {
                 { "set/missing-and-wrong-directories", test_directories_that_are_not },
                 { "set/out-of-descriptors-fails-as-a-whole", test_out_of_descriptors },
                 { "set/a-kind-outlives-its-set", test_a_kind_outlives_its_set },
+                { "file/mistakes-as-in-a-set", test_a_file_by_itself },
+                { "file/masked-or-missing", test_a_file_that_masks_or_is_missing },
         };
 
         setlocale(LC_ALL, "");

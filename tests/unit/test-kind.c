@@ -21,6 +21,9 @@ static void test_all_keys(Fixture *f, const void *data) {
                                             "Exec=%e --node\n"
                                             "Environment=A=1 \"B=two words\"\n"
                                             "Directory=%h/work\n"
+                                            "RequiresFile=${Project}/project.lang\n"
+                                            "RequiresFileMissing=this is no project\n"
+                                            "Terminated=Lang terminated\n"
                                             "\n"
                                             "[Option Level]\n"
                                             "Type=integer\nDefault=-3\nValues=-3;0;3;\nDescription=How much\n"
@@ -42,6 +45,9 @@ static void test_all_keys(Fixture *f, const void *data) {
         g_assert_nonnull(kind->exec);
         g_assert_nonnull(kind->environment);
         g_assert_nonnull(kind->directory);
+        g_assert_nonnull(kind->requires_file);
+        g_assert_cmpstr(kind->requires_file_missing, ==, "this is no project");
+        g_assert_cmpstr(kind->terminated, ==, "Lang terminated");
 
         g_assert_cmpuint(kind->n_options, ==, 2);
         g_assert_cmpstr(kind->options[0].name, ==, "Level");
@@ -149,6 +155,8 @@ static const struct {
         /* [Kind] */
         { "[Kind]\nExecutable=bin/x\n", ":2: Executable: neither a name to look up in PATH nor an absolute path" },
         { "[Kind]\nExecutableMissing=x\n", ":1: ExecutableMissing without Executable" },
+        { "[Kind]\nRequiresFileMissing=x\n", ":1: RequiresFileMissing without RequiresFile" },
+        { "[Kind]\nRequiresFile=x\n", ":2: RequiresFile: must begin with /, %h, %t, %Y or an option of type path" },
         { "[Kind]\nExec=%e\n", ":2: Exec: %e needs an Executable in [Kind]" },
         { "[Kind]\nExec=%q\n", ":2: Exec: unknown specifier \"%q\" (a percent sign is written %%)" },
         { "[Kind]\nExec=a%\n", ":2: Exec: unknown specifier \"%\" (a percent sign is written %%)" },

@@ -189,6 +189,16 @@ static void test_first_cause_stays(void) {
         }
 }
 
+static void test_words_of_the_kind(void) {
+        g_autofree char *named = report_name_subject(g_strdup("The process exited with status 1 before it was ready."), "Lang process terminated unexpectedly");
+        g_autofree char *unnamed = report_name_subject(g_strdup("The process exited."), NULL);
+        g_autofree char *other = report_name_subject(g_strdup("connection timed out"), "Lang process terminated unexpectedly");
+
+        g_assert_cmpstr(named, ==, "Lang process terminated unexpectedly: it exited with status 1 before it was ready.");
+        g_assert_cmpstr(unnamed, ==, "The process exited.");
+        g_assert_cmpstr(other, ==, "connection timed out");
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/report/states/every-move-is-allowed-or-refused-as-documented", test_every_move);
@@ -202,5 +212,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/report/a-new-one-claims-to-know-nothing", test_new_report_knows_nothing);
         g_test_add_func("/report/exit/table", test_exits);
         g_test_add_func("/report/exit/the-first-cause-stays", test_first_cause_stays);
+        g_test_add_func("/report/exit/in-the-words-of-the-kind", test_words_of_the_kind);
         return g_test_run();
 }
