@@ -23,7 +23,7 @@ static const Verb verbs[] = {
         { "kill",      N_("ID..."),                                   N_("Send a signal to runtimes"),           verb_kill      },
         { "interrupt", N_("ID..."),                                   N_("Interrupt what runtimes compute"),     verb_interrupt },
         { "restart",   N_("ID..."),                                   N_("Start runtimes again, under the same ids"), verb_restart },
-        { "connection", N_("ID"),                                   N_("Show what it takes to connect to a runtime"), verb_connection },
+        { "connection", N_("ID [NAME...]"),                          N_("Show what it takes to connect to a runtime"), verb_connection },
         { "forget",    N_("ID..."),                                   N_("Remove ended runtimes and their output"), verb_forget },
         { "kinds",     N_("[KIND...]"),                               N_("List the kinds of runtime"),           verb_kinds     },
         { "kind",      N_("check FILE..."),                           N_("Say what is wrong with files that describe kinds"), verb_kind },

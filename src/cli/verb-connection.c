@@ -10,7 +10,7 @@
 #include "cli/json.h"
 #include "util/names.h"
 
-static void print_member(const char *key, const json_t *value) {
+static void print_member(const char *key, const json_t *value, bool bare) {
         g_autofree char *text = NULL;
 
         if (json_is_string(value))
@@ -19,7 +19,22 @@ static void print_member(const char *key, const json_t *value) {
                 text = g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
         else
                 text = g_strdup(json_is_true(value) ? "true" : "false");
-        printf("%s=%s\n", key, text);
+        if (bare)
+                puts(text);
+        else
+                printf("%s=%s\n", key, text);
+}
+
+/* For scripts: the values alone, one a line, of those that are named. */
+static int print_named(const json_t *connection, char **names) {
+        for (char **name = names; *name; name++)
+                if (!json_object_get(connection, *name)) {
+                        cli_error(_("The connection of this runtime has no '%s'."), *name);
+                        return EXIT_ERROR;
+                }
+        for (; *names; names++)
+                print_member(*names, json_object_get(connection, *names), true);
+        return EXIT_OK;
 }
 
 int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv) {
@@ -32,7 +47,7 @@ int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv) {
         json_t *value;
         int r;
 
-        if (!cli_parse(cli, verb, NULL, NULL, 1, 1, &argc, &argv))
+        if (!cli_parse(cli, verb, NULL, NULL, 1, -1, &argc, &argv))
                 return EXIT_USAGE;
         r = client_open(&bus);
         if (r == EXIT_OK)
@@ -46,8 +61,10 @@ int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv) {
                 return client_fail(&error, r);
         if (cli->json != CLI_JSON_OFF)
                 json_print(connection, cli->json);
+        else if (argc > 2)
+                return print_named(connection, argv + 2);
         else
                 json_object_foreach(connection, key, value)
-                        print_member(key, value);
+                        print_member(key, value, false);
         return EXIT_OK;
 }

@@ -34,7 +34,7 @@ ALLOWED = {
     "bus": BELOW_RUNTIME | {"runtime", "manager"},
     "daemon": BELOW_RUNTIME | {"runtime", "manager", "bus"},
     "keeper": {"util"},
-    "cli": {"util"},
+    "cli": {"util", "kind"},
 }
 
 # Includes of the project that have no folder: made by the build.
