@@ -30,6 +30,7 @@ typedef struct RuntimeObject {
         Peer *owner;            /* NULL: nobody */
         char *owner_name;       /* what the owner calls itself */
         uint64_t owner_grace_usec;
+        bool owner_gone;        /* it left the bus, and nobody has taken its place */
         GPtrArray *start_calls; /* sd_bus_message, to be answered when it has started */
         GPtrArray *wait_calls;  /* WaitCall */
 } RuntimeObject;
@@ -80,6 +81,10 @@ int property_get_runtime(sd_bus *bus, const char *path, const char *interface, c
 void ownership_begin(RuntimeObject *object, Peer *caller);
 int ownership_take(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr);
 int ownership_release(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr);
+/* A restart: what its owner's absence means begins anew. */
+void ownership_resume(RuntimeObject *object);
+/* Who starts an ended one again knows that its owner has left. */
+void ownership_forget_gone(RuntimeObject *object);
 /* The object goes. */
 void ownership_end(RuntimeObject *object);
 /* The peer has gone, with all that it owned. */

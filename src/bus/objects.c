@@ -153,11 +153,8 @@ static void on_properties(void *userdata, Runtime *runtime, unsigned properties)
 
 /* The runtime begins anew, for the same subscribers and the same owner. */
 static void object_resume(RuntimeObject *object) {
-        const StartOptions *options = runtime_get_options(object->runtime);
-
         feed_resume(object->feed);
-        if (options->owner == OWNER_REQUIRED && !object->owner)
-                runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
+        ownership_resume(object);
 }
 
 static void on_state(void *userdata, Runtime *runtime, RuntimeState old, RuntimeState new) {
@@ -171,7 +168,11 @@ static void on_setup_progress(void *userdata, Runtime *runtime, unsigned index) 
 }
 
 static void on_started(void *userdata, Runtime *runtime) {
-        answer_start(bus_get_object(userdata, runtime), NULL);
+        RuntimeObject *object = bus_get_object(userdata, runtime);
+
+        answer_start(object, NULL);
+        /* After a restart a new keeper has to be asked to ring. */
+        feed_pump(object->feed);
 }
 
 static void on_start_failed(void *userdata, Runtime *runtime, const sd_bus_error *error) {
@@ -216,7 +217,7 @@ int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) 
         r = stop_request_read(call, &timeout_usec, reterr);
         if (r < 0)
                 return r;
-        r = runtime_stop(object->runtime, REQUESTED_BY_CLIENT, getuid(), timeout_usec, reterr);
+        r = manager_stop(object->bus->manager, object->runtime, getuid(), timeout_usec, reterr);
         if (r < 0)
                 return r;
         return sd_bus_reply_method_return(call, NULL);

@@ -11,10 +11,12 @@
 
 static void set_owner(RuntimeObject *object, Peer *owner, const char *name) {
         Peer *old = object->owner;
+        char *new_name = g_strdup(name ?: "");
 
         g_free(object->owner_name);
-        object->owner_name = g_strdup(name ?: "");
+        object->owner_name = new_name;
         object->owner = owner;
+        object->owner_gone = false;
         if (old != owner) {
                 if (old)
                         g_ptr_array_remove_fast(peer_get_owned(old), object);
@@ -60,7 +62,8 @@ int ownership_take(RuntimeObject *object, sd_bus_message *call, sd_bus_error *re
         if (request.grace_usec != TIME_UNSET)
                 object->owner_grace_usec = request.grace_usec;
         runtime_expect_owner(object->runtime, USEC_INFINITY, REASON_NO_OWNER);
-        set_owner(object, caller, request.name);
+        /* An owner that only wants another grace time keeps its name. */
+        set_owner(object, caller, request.name ?: (object->owner == caller ? object->owner_name : NULL));
         return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -73,6 +76,20 @@ int ownership_release(RuntimeObject *object, sd_bus_message *call, sd_bus_error 
         if (options->owner == OWNER_REQUIRED)
                 runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
         return sd_bus_reply_method_return(call, NULL);
+}
+
+/* The time that it has without an owner begins anew. */
+void ownership_resume(RuntimeObject *object) {
+        const StartOptions *options = runtime_get_options(object->runtime);
+
+        if (object->owner_gone)
+                runtime_expect_owner(object->runtime, object->owner_grace_usec, REASON_OWNER_GONE);
+        else if (options->owner == OWNER_REQUIRED && !object->owner)
+                runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
+}
+
+void ownership_forget_gone(RuntimeObject *object) {
+        object->owner_gone = false;
 }
 
 void ownership_end(RuntimeObject *object) {
@@ -89,7 +106,7 @@ void ownership_drop_peer(Peer *peer) {
                 RuntimeObject *object = owned->pdata[0];
 
                 set_owner(object, NULL, NULL);
-                if (runtime_get_state(object->runtime) < RUNTIME_STOPPING)
-                        runtime_expect_owner(object->runtime, object->owner_grace_usec, REASON_OWNER_GONE);
+                object->owner_gone = true;
+                runtime_expect_owner(object->runtime, object->owner_grace_usec, REASON_OWNER_GONE);
         }
 }

@@ -210,6 +210,8 @@ static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *re
 
         if (object->start_calls->len >= LIMIT_WAITERS)
                 return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this start already.", LIMIT_WAITERS);
+        if (runtime_get_state(object->runtime) == RUNTIME_ENDED)
+                ownership_forget_gone(object);
         /* First, for the start may be answered at once. */
         g_ptr_array_add(object->start_calls, sd_bus_message_ref(call));
         r = manager_restart(object->bus->manager, object->runtime, getuid(), reterr);

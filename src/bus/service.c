@@ -236,10 +236,16 @@ static int service_open(Service *service) {
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         Service *service = userdata;
 
-        if (service_open(service) < 0) {
-                service_close(service);
-                service_schedule_retry(service);
-        }
+        int r;
+
+        r = service_open(service);
+        if (r >= 0)
+                return 0;
+        service_close(service);
+        service_schedule_retry(service);
+        /* Nobody listens: the bus is gone, and everybody who was on it. */
+        if (r == -ECONNREFUSED || r == -ENOENT)
+                peer_table_recheck(service->bus.peers, false);
         return 0;
 }
 

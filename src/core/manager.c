@@ -85,7 +85,7 @@ static void manager_restart_ended(Manager *manager, Entry *entry);
 static void on_over(void *userdata, Runtime *runtime) {
         Entry *entry = runtime_get_link(runtime);
         Manager *manager = entry->manager;
-        bool restart = entry->restart && runtime_is_started(runtime) && !manager->stopping;
+        bool restart = entry->restart && runtime_is_started(runtime);
 
         entry->restart = false;
         /* A restarted one was seen to run before, and has output. */
@@ -209,6 +209,8 @@ static RuntimeParameters parameters_from_plan(const Kind *kind, const char *id, 
                 .init_ref = plan->init_ref,
                 .runtime_directory = directory,
                 .limits = plan->limits,
+                .handshake_usec = plan->handshake_usec,
+                .max_usec = plan->max_usec,
         };
 }
 
@@ -220,7 +222,7 @@ static int manager_plan_restart(Manager *manager, Entry *entry, Plan **ret_plan,
         if (r < 0)
                 return r;
         directory = g_build_filename(manager->runtime_directory, runtime_get_id(entry->runtime), NULL);
-        return plan_new(*ret_kind, (StartOptions *) runtime_get_options(entry->runtime), runtime_get_id(entry->runtime), directory, ret_plan, reterr);
+        return plan_new(*ret_kind, runtime_get_options(entry->runtime), runtime_get_id(entry->runtime), directory, ret_plan, reterr);
 }
 
 static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *reterr) {
@@ -278,6 +280,11 @@ static int manager_add(Manager *manager, const Kind *kind, StartOptions *options
         return 0;
 }
 
+static int manager_refuse_one_more(sd_bus_error *reterr) {
+        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.",
+                                 LIMIT_RUNTIMES);
+}
+
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr) {
         g_autoptr(StartOptions) owned = options;
         g_autofree char *directory = NULL;
@@ -293,8 +300,7 @@ int manager_start(Manager *manager, const char *kind_name, StartOptions *options
         if (entry)
                 return manager_check_existing(entry, kind, options, ret, reterr);
         if (manager->n_runtimes >= LIMIT_RUNTIMES)
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.",
-                                         LIMIT_RUNTIMES);
+                return manager_refuse_one_more(reterr);
         if (!options->id) {
                 r = manager_choose_id(manager, &options->id);
                 if (r < 0)
@@ -408,6 +414,8 @@ int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error 
         r = manager_plan_restart(manager, entry, &plan, &kind, reterr);
         if (r < 0)
                 return r;
+        if (entry->ended && manager->n_runtimes >= LIMIT_RUNTIMES)
+                return manager_refuse_one_more(reterr);
         if (entry->ended) {
                 manager_restart_ended(manager, entry);
                 return 0;
@@ -418,6 +426,22 @@ int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error 
         if (runtime_get_state(runtime) != RUNTIME_STOPPING)
                 return runtime_stop(runtime, REQUESTED_BY_CLIENT, uid, TIME_UNSET, reterr);
         return 0;
+}
+
+int manager_stop(Manager *manager, Runtime *runtime, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr) {
+        g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
+        Entry *entry = runtime_get_link(runtime);
+        bool cancelled = entry->restart;
+        int r;
+
+        if (cancelled) {
+                entry->restart = false;
+                sd_bus_error_set(&error, RM_ERROR_CANCELLED, "The runtime was stopped before it was started again.");
+                manager->handler->runtime.on_start_failed(manager->userdata, runtime, &error);
+        }
+        r = runtime_stop(runtime, REQUESTED_BY_CLIENT, uid, timeout_usec, cancelled ? NULL : reterr);
+        /* It may have ended but for the telling; the stop has done something all the same. */
+        return cancelled ? 0 : r;
 }
 
 int manager_reload(Manager *manager, sd_bus_error *reterr) {

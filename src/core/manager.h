@@ -59,6 +59,9 @@ bool manager_kind_is_available(Manager *manager, const Kind *kind, char **ret_pr
 /* Starts a runtime again, once it has ended: stops it first if need be. on_started or on_start_failed of the handler tells. */
 int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error *reterr);
 
+/* A client's stop: it also cancels a restart that waits for the end. timeout_usec: as for runtime_stop(). */
+int manager_stop(Manager *manager, Runtime *runtime, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr);
+
 /* Reads the kinds again; what runs keeps the ones that it has. */
 int manager_reload(Manager *manager, sd_bus_error *reterr);
 

@@ -62,7 +62,7 @@ static int plan_make_environment(Plan *plan, const Kind *kind, const StartOption
         environment = g_environ_setenv(environment, RM_ENV_ID, context->id, TRUE);
 
         if (kind->handshake.type == KIND_HANDSHAKE_PROTOCOL) {
-                timeout = g_strdup_printf("%" PRIu64, options->timeout_handshake_usec + HANDSHAKE_SLACK_USEC);
+                timeout = g_strdup_printf("%" PRIu64, plan->handshake_usec + HANDSHAKE_SLACK_USEC);
                 environment = g_environ_setenv(environment, RM_ENV_INIT_REF, plan->init_ref, TRUE);
                 environment = g_environ_setenv(environment, RM_ENV_TIMEOUT, timeout, TRUE);
                 if (kind->handshake.transport == KIND_TRANSPORT_SOCKET) {
@@ -193,7 +193,7 @@ static int make_init_ref(char **ret) {
         return 0;
 }
 
-int plan_new(const Kind *kind, StartOptions *options, const char *id, const char *runtime_directory, Plan **ret, sd_bus_error *reterr) {
+int plan_new(const Kind *kind, const StartOptions *options, const char *id, const char *runtime_directory, Plan **ret, sd_bus_error *reterr) {
         g_autoptr(Plan) plan = g_new0(Plan, 1);
         g_autofree char *host = g_strdup(g_get_host_name());
         KindContext context = {
@@ -208,10 +208,8 @@ int plan_new(const Kind *kind, StartOptions *options, const char *id, const char
         int r;
 
         host[strcspn(host, ".")] = '\0';
-        if (options->timeout_handshake_usec == TIME_UNSET)
-                options->timeout_handshake_usec = kind->handshake.timeout_usec;
-        if (options->runtime_max_usec == TIME_UNSET)
-                options->runtime_max_usec = kind->limits.runtime_max_usec;
+        plan->handshake_usec = options->timeout_handshake_usec != TIME_UNSET ? options->timeout_handshake_usec : kind->handshake.timeout_usec;
+        plan->max_usec = options->runtime_max_usec != TIME_UNSET ? options->runtime_max_usec : kind->limits.runtime_max_usec;
 
         r = make_init_ref(&plan->init_ref);
         if (r < 0)

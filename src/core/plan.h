@@ -17,12 +17,14 @@ typedef struct Plan {
         char **environment;
         char *directory;
         LimitSet limits;
+        uint64_t handshake_usec; /* until it must be ready */
+        uint64_t max_usec;       /* how long it may run */
         char *init_ref;
 } Plan;
 
-/* id: of the runtime to be; directory: its own folder below the runtime directory, which need not exist yet. Fills in what the
- * kind says about times that the client left open. */
-int plan_new(const Kind *kind, StartOptions *options, const char *id, const char *runtime_directory, Plan **ret, sd_bus_error *reterr);
+/* id: of the runtime to be; directory: its own folder below the runtime directory, which need not exist yet. Times that the
+ * client left open are the kind's. */
+int plan_new(const Kind *kind, const StartOptions *options, const char *id, const char *runtime_directory, Plan **ret, sd_bus_error *reterr);
 Plan *plan_free(Plan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
 

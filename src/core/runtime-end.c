@@ -251,9 +251,9 @@ void runtime_on_keeper_exit(Runtime *runtime) {
         runtime_check_end(runtime);
 }
 
-/* The last lines as text: whole lines, at most LIMIT_OUTPUT_TAIL bytes. */
+/* The last lines of this generation as text: whole lines, at most LIMIT_OUTPUT_TAIL bytes. */
 static char *runtime_read_tail(const Runtime *runtime) {
-        RingCursor cursor = ring_cursor_after(0);
+        RingCursor cursor = ring_cursor_after(runtime->lines_before);
         g_autoptr(GString) tail = g_string_new(NULL);
         g_autofree char *text = g_malloc(RING_LINE_MAX);
         struct ring_record record;

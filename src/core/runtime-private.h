@@ -29,6 +29,7 @@ struct Runtime {
         uint64_t owner_usec;    /* when it ends for want of an owner, CLOCK_MONOTONIC */
         Reason owner_reason;
         uint64_t max_usec;      /* RuntimeMaxUSec as a point in time */
+        uint64_t handshake_timeout_usec, max_timeout_usec;
         sd_event_source *timer;
 
         Scope *scope;
@@ -51,6 +52,7 @@ struct Runtime {
         pid_t main_pid;
         char *status_text, *node, *connection;
         unsigned generation;
+        uint64_t lines_before; /* number of the last line of the generations before */
         bool started; /* on_started() or on_start_failed() was called */
 
         Report *report;

@@ -62,7 +62,7 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
                 .transport = runtime_transport(runtime),
                 .flags = runtime->options->no_new_privileges ? SPEC_NO_NEW_PRIVILEGES : 0,
                 .leftover_usec = runtime->stop_timeout_usec,
-                .handshake_usec = runtime->kind->handshake.type == KIND_HANDSHAKE_PROTOCOL ? runtime->options->timeout_handshake_usec + HANDSHAKE_SLACK_USEC : 0,
+                .handshake_usec = runtime->kind->handshake.type == KIND_HANDSHAKE_PROTOCOL ? runtime->handshake_timeout_usec + HANDSHAKE_SLACK_USEC : 0,
                 .abandon_usec = ABANDON_USEC,
         };
         SpecBuilder *spec;
@@ -261,13 +261,9 @@ static void runtime_enter_preparing(Runtime *runtime) {
 }
 
 static void runtime_enter_connecting(Runtime *runtime) {
-        uint64_t timeout_usec = runtime->options->timeout_handshake_usec;
-
-        if (timeout_usec == TIME_UNSET)
-                timeout_usec = runtime->kind->handshake.timeout_usec;
         if (runtime->state == RUNTIME_PREPARING)
                 runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
-        runtime_set_state(runtime, RUNTIME_CONNECTING, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+        runtime_set_state(runtime, RUNTIME_CONNECTING, now_usec(CLOCK_MONOTONIC) + runtime->handshake_timeout_usec);
 }
 
 static void runtime_enter_initializing(Runtime *runtime) {
@@ -355,8 +351,8 @@ static void keeper_on_executed(void *userdata, const struct link_executed *execu
         if (first) {
                 runtime->started = true;
                 runtime->executed_usec = now_usec(CLOCK_MONOTONIC);
-                if (runtime->options->runtime_max_usec != USEC_INFINITY)
-                        runtime->max_usec = runtime->executed_usec + runtime->options->runtime_max_usec;
+                if (runtime->max_timeout_usec != USEC_INFINITY)
+                        runtime->max_usec = runtime->executed_usec + runtime->max_timeout_usec;
         }
         if (!runtime_is_main_command(runtime, executed->command))
                 runtime_enter_preparing(runtime);

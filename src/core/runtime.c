@@ -81,7 +81,9 @@ void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t deadline_u
         runtime->handler->on_state(runtime->userdata, runtime, old, state);
 }
 
-static void runtime_set_stop_timeout(Runtime *runtime) {
+static void runtime_set_timeouts(Runtime *runtime, const RuntimeParameters *parameters) {
+        runtime->handshake_timeout_usec = parameters->handshake_usec;
+        runtime->max_timeout_usec = parameters->max_usec;
         if (runtime->options->timeout_stop_usec != TIME_UNSET)
                 runtime->stop_timeout_usec = runtime->options->timeout_stop_usec;
         else
@@ -116,7 +118,7 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
                 .node = g_strdup(""),
                 .report = report_new(),
         };
-        runtime_set_stop_timeout(runtime);
+        runtime_set_timeouts(runtime, parameters);
 
         r = sd_event_add_time(context->event, &runtime->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC, on_timer, runtime);
         if (r < 0)
@@ -194,7 +196,9 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->stop_stage = STOP_STAGE_NONE;
         runtime->scope_result = SCOPE_RESULT_UNKNOWN;
         runtime->generation++;
-        runtime_set_stop_timeout(runtime);
+        runtime->lines_before = ring_reader_last(&runtime->ring);
+        runtime->spec_fd = fd_close(runtime->spec_fd);
+        runtime_set_timeouts(runtime, parameters);
         runtime_changed(runtime, RUNTIME_PROPERTY_STATUS_TEXT | RUNTIME_PROPERTY_NODE | RUNTIME_PROPERTY_READY_TIMESTAMP | RUNTIME_PROPERTY_END_TIMESTAMP |
                                          RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_GENERATION);
 }
@@ -217,6 +221,8 @@ void runtime_restart(Runtime *runtime, RuntimeParameters *parameters) {
 }
 
 void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason) {
+        if (runtime->state >= RUNTIME_STOPPING)
+                return;
         runtime->owner_usec = usec == USEC_INFINITY ? USEC_INFINITY : now_usec(CLOCK_MONOTONIC) + usec;
         runtime->owner_reason = reason;
         runtime_set_timer(runtime);

@@ -81,6 +81,8 @@ typedef struct RuntimeParameters {
         const char *init_ref;
         const char *runtime_directory;
         LimitSet limits;
+        uint64_t handshake_usec; /* until it must be ready */
+        uint64_t max_usec;       /* how long it may run */
 } RuntimeParameters;
 
 int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, const RuntimeHandler *handler, void *userdata, Runtime **ret);
