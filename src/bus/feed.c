@@ -209,7 +209,7 @@ Feed *feed_free(Feed *feed) {
         return NULL;
 }
 
-static Stream *feed_find(Feed *feed, const Peer *peer) {
+static Stream *feed_find(const Feed *feed, const Peer *peer) {
         for (unsigned i = 0; i < feed->streams->len; i++)
                 if (((Stream *) feed->streams->pdata[i])->peer == peer)
                         return feed->streams->pdata[i];
@@ -243,6 +243,10 @@ void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source) {
         stream->sources &= ~source;
         if (stream->sources == 0)
                 stream_free(stream);
+}
+
+bool feed_has_subscriber(const Feed *feed, const Peer *peer) {
+        return feed_find(feed, peer) != NULL;
 }
 
 unsigned feed_get_n_subscribers(const Feed *feed) {

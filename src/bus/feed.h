@@ -25,6 +25,7 @@ Feed *feed_free(Feed *feed);
 /* Sends lines with numbers above after to the peer, which has one stream of a runtime however often it subscribes. */
 void feed_subscribe(Feed *feed, Peer *peer, FeedSource source, uint64_t after);
 void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source);
+bool feed_has_subscriber(const Feed *feed, const Peer *peer);
 unsigned feed_get_n_subscribers(const Feed *feed);
 
 /* New lines are in the ring, or some window has room again. */

@@ -39,6 +39,7 @@ struct Peer {
         Window window;
         GList in_waiting;
         bool is_waiting;
+        size_t refused; /* bytes sent past the window */
         GPtrArray *streams;
         unsigned subscription;
 };
@@ -58,14 +59,11 @@ static void tell_room(Peer *peer) {
 static int on_bus_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         PeerTable *table = userdata;
         g_autoptr(GPtrArray) peers = g_ptr_array_new();
-        bool was_full = table->window.sent - table->window.acknowledged >= BUS_WINDOW;
         GHashTableIter iter;
         gpointer peer;
 
         table->window.ping = sd_bus_slot_unref(table->window.ping);
         table->window.acknowledged = table->window.asked;
-        if (!was_full)
-                return 0;
         g_hash_table_iter_init(&iter, table->peers);
         while (g_hash_table_iter_next(&iter, NULL, &peer))
                 if (((Peer *) peer)->streams->len > 0)
@@ -106,6 +104,8 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         /* An error made by the bus, or by sd-bus itself, says nothing about the peer. */
         if (!error || g_strcmp0(sender, peer->name) == 0) {
                 peer->window.acknowledged = peer->window.asked;
+                if (!peer_is_full(peer))
+                        peer->refused = 0;
                 tell_room(peer);
                 peer_ping(peer);
         } else if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) || sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER)) {
@@ -286,10 +286,16 @@ size_t peer_get_room(const Peer *peer) {
         return MIN_OF(LIMIT_WINDOW - waiting, BUS_WINDOW - waiting_bus);
 }
 
-size_t peer_get_excess(const Peer *peer) {
-        uint64_t waiting = peer->window.sent - peer->window.acknowledged;
+bool peer_is_full(const Peer *peer) {
+        return peer->window.sent - peer->window.acknowledged >= LIMIT_WINDOW;
+}
 
-        return waiting > LIMIT_WINDOW ? waiting - LIMIT_WINDOW : 0;
+bool peer_refuse(Peer *peer, size_t size) {
+        if (peer->refused + size > LIMIT_REFUSALS)
+                return false;
+        peer->refused += size;
+        peer_sent(peer, size);
+        return true;
 }
 
 void peer_sent(Peer *peer, size_t size) {

@@ -39,10 +39,12 @@ Peer *peer_table_get(PeerTable *table, const char *name);
 Peer *peer_table_find(PeerTable *table, const char *name);
 
 const char *peer_get_name(const Peer *peer);
-/* How many bytes may be sent to it now. */
+/* How many bytes of output may be sent to it now: as its own window and that of the bus go. */
 size_t peer_get_room(const Peer *peer);
-/* How many bytes it was sent past its window. */
-size_t peer_get_excess(const Peer *peer);
+/* Its own window is full: it has not read what it was sent. */
+bool peer_is_full(const Peer *peer);
+/* Whether such a peer may be sent a refusal of this size, for even those add up; counts it as sent. */
+bool peer_refuse(Peer *peer, size_t size);
 /* Tells that so much was sent to it. */
 void peer_sent(Peer *peer, size_t size);
 /* Whether it owes an answer for longer than usec. */

@@ -22,8 +22,6 @@
 
 /* What the answer to a call takes in the caller's window, unless more is counted where it is made. */
 #define ANSWER_SIZE 512U
-/* How far past the window refusals go. */
-#define REFUSALS_SIZE (64U * 1024U)
 /* The session bus allows thousands of open calls; the system bus 128. */
 #define PINGS_MAX 256U
 #define RETRY_USEC (1 * USEC_PER_SEC)
@@ -78,13 +76,13 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
         if (!sender || sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
                 return 0;
         peer = peer_table_get(bus->peers, sender);
-        if (peer_get_room(peer) > 0) {
+        /* Who reads is answered however much is on its way to others. */
+        if (!peer_is_full(peer)) {
                 peer_sent(peer, bus_answer_size(bus, message));
                 return 0;
         }
-        if (peer_get_excess(peer) > REFUSALS_SIZE)
+        if (!peer_refuse(peer, ANSWER_SIZE))
                 return 1;
-        peer_sent(peer, ANSWER_SIZE);
         (void) sd_bus_reply_method_errorf(message, RM_ERROR_LIMIT_EXCEEDED,
                                           "You have not read what you were sent (%u bytes): answer the Ping of org.freedesktop.DBus.Peer first.",
                                           LIMIT_WINDOW);

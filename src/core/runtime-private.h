@@ -55,6 +55,7 @@ struct Runtime {
         bool ending;     /* on_ending() is being waited for */
         bool exited;     /* exit_code and exit_status of the main process are known */
         int exit_code, exit_status;
+        uint64_t exited_usec; /* CLOCK_MONOTONIC, when we were told */
         ScopeResult scope_result;
         StopStage stop_stage;
         uint64_t stop_timeout_usec;

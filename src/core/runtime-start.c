@@ -190,12 +190,32 @@ static void scope_on_start_failed(void *userdata, const char *message) {
                 runtime_check_end(runtime);
 }
 
+#define UNIT_STOPPED_MESSAGE "The runtime's unit was stopped."
+/* How long after an exit the news that the unit is being stopped can be its explanation. */
+#define EXPLANATION_USEC USEC_PER_SEC
+
+/* systemd signals first and tells then, so that the process may be gone, for no reason yet, when we hear why. */
+static void runtime_explain_exit(Runtime *runtime) {
+        Report *report = runtime->report;
+
+        if (!runtime->exited || runtime->stop_stage != STOP_STAGE_NONE || now_usec(CLOCK_MONOTONIC) > runtime->exited_usec + EXPLANATION_USEC)
+                return;
+        if (runtime->has_cause && report->reason != REASON_EXITED_BEFORE_READY)
+                return;
+        runtime->has_cause = false;
+        g_clear_pointer(&report->message, g_free);
+        runtime_set_cause(runtime, RESULT_STOPPED, REASON_UNIT_STOPPED, REQUESTED_BY_SYSTEM, g_strdup(UNIT_STOPPED_MESSAGE));
+        runtime->stop_stage = STOP_STAGE_TERMINATE;
+}
+
 static void scope_on_stopping(void *userdata) {
         Runtime *runtime = userdata;
 
-        if (runtime->collecting || runtime->state >= RUNTIME_STOPPING)
+        if (runtime->state >= RUNTIME_STOPPING) {
+                runtime_explain_exit(runtime);
                 return;
-        runtime_set_cause(runtime, RESULT_STOPPED, REASON_UNIT_STOPPED, REQUESTED_BY_SYSTEM, g_strdup("The runtime's unit was stopped."));
+        }
+        runtime_set_cause(runtime, RESULT_STOPPED, REASON_UNIT_STOPPED, REQUESTED_BY_SYSTEM, g_strdup(UNIT_STOPPED_MESSAGE));
         /* systemd has sent SIGTERM already; if that isn't enough, we go on with SIGKILL, as at a stop of our own. */
         runtime->stop_stage = STOP_STAGE_TERMINATE;
         runtime_enter_stopping(runtime, STOP_STAGE_NONE);
@@ -424,6 +444,8 @@ static void keeper_on_exited(void *userdata, const struct link_exited *exited) {
                 return;
         }
 
+        if (!runtime->exited)
+                runtime->exited_usec = now_usec(CLOCK_MONOTONIC);
         runtime->exited = true;
         runtime->exit_code = exited->code;
         runtime->exit_status = exited->status;

@@ -39,6 +39,8 @@ typedef enum ScopeState {
 struct Scope {
         ScopeBus *bus;
         char *unit, *path, *description, *slice, *job;
+        char *ended_job, *ended_result; /* a job of the unit that was removed before we knew which is ours */
+        bool was_active, is_dead;       /* what the unit said of itself while it was being started */
         pid_t pid;
         LimitSet limits;
         ScopeState state;

@@ -104,6 +104,14 @@ static void scope_apply_active_state(Scope *scope, const char *active_state) {
                 scope_enter_ending(scope);
 }
 
+/* A new unit is inactive until it is started. One that has been active, and isn't any more, has been lost (systemd's issue 36781), whatever
+ * becomes of its job. */
+static void scope_note_active_state(Scope *scope, const char *active_state) {
+        if (strcmp(active_state, "active") == 0)
+                scope->was_active = true;
+        scope->is_dead = scope->was_active && (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0);
+}
+
 static int read_active_state(sd_bus_message *message, const char **ret) {
         const char *interface, *name;
         int r;
@@ -135,36 +143,55 @@ int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_
         Scope *scope;
 
         scope = g_hash_table_lookup(bus->by_path, sd_bus_message_get_path(message));
-        if (!scope || scope->state != SCOPE_ACTIVE)
+        if (!scope || scope->state > SCOPE_ACTIVE || read_active_state(message, &active_state) < 0 || !active_state)
                 return 0;
-        if (read_active_state(message, &active_state) >= 0 && active_state)
+        if (scope->state == SCOPE_ACTIVE)
                 scope_apply_active_state(scope, active_state);
+        else
+                scope_note_active_state(scope, active_state);
         return 0;
+}
+
+static void scope_enter_active(Scope *scope) {
+        if (scope->is_dead) {
+                scope_enter_ending(scope);
+                return;
+        }
+        scope->state = SCOPE_ACTIVE;
+        scope->handler->on_started(scope->userdata);
+}
+
+static void scope_on_job_result(Scope *scope, const char *result) {
+        g_autofree char *text = NULL;
+
+        if (strcmp(result, "done") == 0) {
+                scope_enter_active(scope);
+                return;
+        }
+        text = g_strdup_printf("systemd ended the start job of %s with the result \"%s\"", scope->unit, result);
+        scope_unref_unit(scope);
+        scope_fail_start(scope, text);
 }
 
 int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         ScopeBus *bus = userdata;
         const char *job, *unit, *result;
-        g_autofree char *text = NULL;
         Scope *scope;
         uint32_t id;
-        int r;
 
-        r = sd_bus_message_read(message, "uoss", &id, &job, &unit, &result);
-        if (r < 0)
+        if (sd_bus_message_read(message, "uoss", &id, &job, &unit, &result) < 0)
                 return 0;
         scope = g_hash_table_lookup(bus->by_unit, unit);
-        if (!scope || scope->state != SCOPE_STARTING || strcmp(scope->job, job) != 0)
+        if (!scope)
                 return 0;
-
-        if (strcmp(result, "done") == 0) {
-                scope->state = SCOPE_ACTIVE;
-                scope->handler->on_started(scope->userdata);
-                return 0;
-        }
-        text = g_strdup_printf("systemd ended the start job of %s with the result \"%s\"", unit, result);
-        scope_unref_unit(scope);
-        scope_fail_start(scope, text);
+        /* Nothing promises that the answer to StartTransientUnit comes first. */
+        if (scope->state == SCOPE_CALLING) {
+                g_free(scope->ended_job);
+                g_free(scope->ended_result);
+                scope->ended_job = g_strdup(job);
+                scope->ended_result = g_strdup(result);
+        } else if (scope->state == SCOPE_STARTING && strcmp(scope->job, job) == 0)
+                scope_on_job_result(scope, result);
         return 0;
 }
 
@@ -191,6 +218,8 @@ static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         }
         scope->job = g_strdup(job);
         scope->state = SCOPE_STARTING;
+        if (g_strcmp0(scope->ended_job, job) == 0)
+                scope_on_job_result(scope, scope->ended_result);
         return 0;
 }
 
@@ -312,7 +341,11 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
 Scope *scope_free(Scope *scope) {
         if (!scope)
                 return NULL;
-        if (scope->state == SCOPE_ACTIVE || scope->state == SCOPE_STARTING || scope->state == SCOPE_ENDING)
+        /* Calls are met in their order: a unit that is still being asked for, or started, will be there to be stopped. */
+        if (scope->state < SCOPE_ACTIVE && scope->bus->bus)
+                (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss",
+                                                scope->unit, "replace");
+        if (scope->state != SCOPE_DEAD)
                 scope_unref_unit(scope);
         scope_release(scope);
         scope_drop_calls(scope);
@@ -321,6 +354,8 @@ Scope *scope_free(Scope *scope) {
         g_free(scope->description);
         g_free(scope->slice);
         g_free(scope->job);
+        g_free(scope->ended_job);
+        g_free(scope->ended_result);
         g_free(scope);
         return NULL;
 }

@@ -54,7 +54,7 @@ ScopeBus *scope_bus_free(ScopeBus *bus);
 
 /* Asks for the unit; the handler's on_started or on_start_failed tells. */
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);
-/* Forgets the unit without stopping it; it is released if it is there. No handler is called any more. */
+/* Forgets the unit without stopping it, unless it has not been started yet; it is released if it is there. No handler is called any more. */
 Scope *scope_free(Scope *scope);
 
 const char *scope_unit(const Scope *scope);

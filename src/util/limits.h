@@ -33,4 +33,5 @@
 
 /* What waits for one peer of the bus. */
 #define LIMIT_WINDOW (1024U * 1024U)     /* bytes sent to a peer and not acknowledged */
+#define LIMIT_REFUSALS (64U * 1024U)     /* bytes of refusals past that */
 #define LIMIT_SIGNAL_BATCH (64U * 1024U) /* text of one OutputLines signal */
