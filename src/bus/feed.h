@@ -36,5 +36,9 @@ bool feed_finish(Feed *feed);
 
 /* The peer has gone: its streams end, in whichever feeds they are. */
 void feed_drop_peer(Peer *peer);
+/* What was sent to the peer so far is asked to be acknowledged; it is; it may be lost, and is sent again. */
+void feed_mark_peer(Peer *peer);
+void feed_acknowledge_peer(Peer *peer);
+void feed_rewind_peer(Peer *peer);
 /* The peer has room again. */
 void feed_pump_peer(Peer *peer);

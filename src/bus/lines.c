@@ -49,7 +49,7 @@ int lines_append(sd_bus_message *message, const RingReader *ring, RingCursor *cu
                 r = ring_read(ring, &next, &record, bytes);
                 if (r < 0)
                         return r;
-                if (r == 0 || ((flags & LINES_NO_GAP) && record.number != cursor->number))
+                if (r == 0 || ((flags & LINES_NO_GAP) && n > 0 && record.number != cursor->number))
                         break;
                 if (flags & LINES_TEXT) {
                         text = text_for_bus(bytes, record.size, &lossy);

@@ -16,6 +16,11 @@ typedef struct PeerTable PeerTable;
 typedef struct Peer Peer;
 
 typedef struct PeerHandler {
+        /* A ping goes out behind all that was sent so far, and its answer has come. */
+        void (*on_asked)(void *userdata, Peer *peer);
+        void (*on_acknowledged)(void *userdata, Peer *peer);
+        /* The connection was lost: what it has not acknowledged may be lost too. */
+        void (*on_rewind)(void *userdata, Peer *peer);
         /* There is room in its window again. */
         void (*on_room)(void *userdata, Peer *peer);
         /* It has left the bus; it is freed when this returns. */
@@ -52,5 +57,6 @@ bool peer_is_silent(const Peer *peer, uint64_t usec);
 
 /* For the owner; begins as NULL and 0. */
 GPtrArray *peer_get_streams(Peer *peer);
+GPtrArray *peer_get_calls(Peer *peer); /* of its calls that wait */
 unsigned peer_get_subscription(const Peer *peer);
 void peer_set_subscription(Peer *peer, unsigned flags);

@@ -206,14 +206,15 @@ static int method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error 
         RuntimeObject *object = userdata;
         LimitSet set = *runtime_get_limits(object->runtime);
         LimitsCall *limits;
+        unsigned keys;
         int r;
 
-        r = limits_request_read(call, &set, reterr);
+        r = limits_request_read(call, &set, &keys, reterr);
         if (r < 0)
                 return r;
         limits = g_new(LimitsCall, 1);
         *limits = (LimitsCall){object->bus, g_strdup(runtime_get_id(object->runtime)), set, sd_bus_message_ref(call)};
-        r = runtime_set_limits(object->runtime, &set, on_limits_set, limits, reterr);
+        r = runtime_set_limits(object->runtime, &set, keys, on_limits_set, limits, reterr);
         if (r < 0) {
                 sd_bus_message_unref(limits->call);
                 g_free(limits->id);

@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "bus/bus.h"
+#include "core/sd-error.h"
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
@@ -51,17 +52,30 @@ static void on_gone(void *userdata, Peer *peer) {
         Bus *bus = userdata;
 
         g_ptr_array_remove_fast(bus->subscribers, peer);
+        bus_drop_peer_calls(peer);
         feed_drop_peer(peer);
 }
 
-static const PeerHandler peer_handler = {on_room, on_gone};
+static void on_asked(void *userdata, Peer *peer) {
+        feed_mark_peer(peer);
+}
+
+static void on_acknowledged(void *userdata, Peer *peer) {
+        feed_acknowledge_peer(peer);
+}
+
+static void on_rewind(void *userdata, Peer *peer) {
+        feed_rewind_peer(peer);
+}
+
+static const PeerHandler peer_handler = {on_asked, on_acknowledged, on_rewind, on_room, on_gone};
 
 static size_t bus_answer_size(Bus *bus, sd_bus_message *call) {
         const char *member = sd_bus_message_get_member(call) ?: "";
 
         /* Those that sd-bus answers by itself. */
         if (strcmp(member, "GetManagedObjects") == 0)
-                return (g_hash_table_size(bus->objects) + 1) * 2048;
+                return (g_hash_table_size(bus->objects) + 1) * 4096;
         if (strcmp(member, "GetAll") == 0 || strcmp(member, "Introspect") == 0)
                 return 8192;
         return ANSWER_SIZE;
@@ -126,6 +140,9 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
         service->name_call = sd_bus_slot_unref(service->name_call);
         if (!error)
                 (void) sd_bus_message_read(reply, "u", &result);
+        /* The connection ends: on_disconnected() comes next. */
+        if (sd_error_is_local(error))
+                return 0;
         if (error) {
                 service->handler->on_failed(service->userdata, error->message);
                 return 0;

@@ -18,5 +18,5 @@ int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, Sta
 /* Reads a{sv} with TimeoutStopUSec alone; TIME_UNSET if it isn't there. */
 int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bus_error *reterr);
 
-/* Reads a{sv} of limits into limits, which holds those that are set now. */
-int limits_request_read(sd_bus_message *message, LimitSet *limits, sd_bus_error *reterr);
+/* Reads a{sv} of limits into limits, which holds those that are set now; ret_keys has a bit (1 << LimitKey) for each that was there. */
+int limits_request_read(sd_bus_message *message, LimitSet *limits, unsigned *ret_keys, sd_bus_error *reterr);

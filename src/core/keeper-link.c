@@ -38,6 +38,8 @@ struct KeeperLink {
 
         GQueue queue; /* GBytes, each one message */
         size_t queued;
+        bool watching; /* LINK_WATCH is to be sent when the queue is empty */
+        uint64_t watch_after;
 
         GHashTable *requests; /* cookie → Request */
         uint32_t last_cookie;
@@ -71,6 +73,10 @@ static int keeper_link_flush(KeeperLink *link) {
                         return r;
                 link->queued -= size;
                 g_bytes_unref(g_queue_pop_head(&link->queue));
+        }
+        if (g_queue_is_empty(&link->queue) && link->watching) {
+                link->watching = false;
+                return keeper_link_watch(link, link->watch_after);
         }
         return keeper_link_update_events(link);
 }
@@ -326,6 +332,12 @@ int keeper_link_collect(KeeperLink *link) {
 int keeper_link_watch(KeeperLink *link, uint64_t after) {
         struct link_watch watch = {.type = LINK_WATCH, .after = after};
 
+        /* One at a time, and the last one counts: it waits for its turn outside the queue. */
+        if (!g_queue_is_empty(&link->queue)) {
+                link->watching = true;
+                link->watch_after = after;
+                return 0;
+        }
         return keeper_link_post(link, &watch, sizeof(watch), NULL, 0);
 }
 

@@ -215,9 +215,7 @@ int plan_new(const Kind *kind, StartOptions *options, const char *id, const char
 Plan *plan_free(Plan *plan) {
         if (!plan)
                 return NULL;
-        for (size_t i = 0; plan->step_executables && plan->kind_plan && i < plan->kind_plan->n_steps; i++)
-                g_free(plan->step_executables[i]);
-        g_free(plan->step_executables);
+        g_strfreev(plan->step_executables);
         kind_plan_free(plan->kind_plan);
         g_strfreev(plan->argv);
         g_free(plan->executable);

@@ -14,10 +14,8 @@
 
 #include "core/scope-private.h"
 #include "core/sd-autoptr.h"
+#include "core/sd-error.h"
 #include "util/macro.h"
-
-/* systemd's own patience when it is asked to stop the unit: we have been through our own stages by then. */
-#define SCOPE_TIMEOUT_STOP_USEC (5 * USEC_PER_SEC)
 
 static int scope_call_start(Scope *scope);
 
@@ -51,6 +49,7 @@ void scope_drop_calls(Scope *scope) {
 
         scope->start_call = sd_bus_slot_unref(scope->start_call);
         scope->stop_call = sd_bus_slot_unref(scope->stop_call);
+        scope->check_call = sd_bus_slot_unref(scope->check_call);
         scope->result_call = sd_bus_slot_unref(scope->result_call);
         if (scope->limits_call) {
                 scope->limits_call = sd_bus_slot_unref(scope->limits_call);
@@ -76,6 +75,9 @@ static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         const char *text;
 
         scope->result_call = sd_bus_slot_unref(scope->result_call);
+        /* It is asked again when there is a connection. */
+        if (sd_error_is_local(sd_bus_message_get_error(reply)))
+                return 0;
         if (!sd_bus_message_is_method_error(reply, NULL) && sd_bus_message_read(reply, "v", "s", &text) > 0)
                 result = scope_result_from_string(text);
 
@@ -204,7 +206,7 @@ static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         error = sd_bus_message_get_error(reply);
         if (error) {
                 /* The only property of ours that a systemd we support may lack. */
-                if (!scope->bus->no_oom_policy && strstr(error->message ?: "", "OOMPolicy")) {
+                if (scope->has_oom_policy && strstr(error->message ?: "", "OOMPolicy")) {
                         scope->bus->no_oom_policy = true;
                         if (scope_call_start(scope) >= 0)
                                 return 0;
@@ -223,11 +225,11 @@ static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         return 0;
 }
 
-static int append_limits(sd_bus_message *message, const LimitSet *limits, bool all) {
+static int append_limits(sd_bus_message *message, const LimitSet *limits, unsigned keys) {
         for (size_t i = 0; i < _LIMIT_KEY_MAX; i++) {
                 int r;
 
-                if (!all && limits->value[i] == UINT64_MAX)
+                if (!(keys & (1U << i)))
                         continue;
                 r = sd_bus_message_append(message, "(sv)", limit_key_table[i].name, "t", limits->value[i]);
                 if (r < 0)
@@ -251,15 +253,16 @@ static int scope_call_start(Scope *scope) {
                 return r;
         r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description, "Slice", "s", scope->slice,
                                   "PIDs", "au", 1, (uint32_t) scope->pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed",
-                                  "AddRef", "b", 1, "TimeoutStopUSec", "t", SCOPE_TIMEOUT_STOP_USEC);
+                                  "AddRef", "b", 1, "TimeoutStopUSec", "t", scope->timeout_stop_usec);
         if (r < 0)
                 return r;
-        if (!scope->bus->no_oom_policy) {
+        scope->has_oom_policy = !scope->bus->no_oom_policy;
+        if (scope->has_oom_policy) {
                 r = sd_bus_message_append(message, "(sv)", "OOMPolicy", "s", "continue");
                 if (r < 0)
                         return r;
         }
-        r = append_limits(message, &scope->limits, false);
+        r = append_limits(message, &scope->limits, limit_set_keys(&scope->limits));
         if (r < 0)
                 return r;
         r = sd_bus_message_close_container(message);
@@ -271,27 +274,43 @@ static int scope_call_start(Scope *scope) {
         return sd_bus_call_async(scope->bus->bus, &scope->start_call, message, on_start_reply, scope, 0);
 }
 
-static int on_resync_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         Scope *scope = userdata;
         const char *active_state = "inactive";
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
         bool starting = scope->state < SCOPE_ACTIVE;
 
-        scope->start_call = sd_bus_slot_unref(scope->start_call);
-        if (!sd_bus_message_is_method_error(reply, NULL))
+        scope->check_call = sd_bus_slot_unref(scope->check_call);
+        /* Only systemd's own word says that there is no such unit; until it can be asked, all stays as it is. */
+        if (error && !sd_bus_error_has_name(error, SYSTEMD_NAME ".NoSuchUnit") && !sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT)) {
+                if (!sd_error_is_local(error))
+                        scope_bus_ask_later(scope->bus);
+                return 0;
+        }
+        if (!error)
                 (void) sd_bus_message_read(reply, "v", "s", &active_state);
         if (!starting)
                 scope_apply_active_state(scope, active_state);
         else if (strcmp(active_state, "active") == 0) {
                 scope->state = SCOPE_ACTIVE;
                 scope->handler->on_started(scope->userdata);
-        } else
+        } else {
+                scope_unref_unit(scope);
                 scope_fail_start(scope, "the connection was lost while the scope was being made");
+        }
         return 0;
 }
 
-void scope_resync(Scope *scope) {
-        g_autofree char *path = g_strdup(scope->path);
+/* Asks how the unit is, for news that may have been missed. */
+static void scope_check(Scope *scope) {
+        if (scope->check_call)
+                return;
+        if (sd_bus_call_method_async(scope->bus->bus, &scope->check_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get",
+                                     on_check_reply, scope, "ss", SYSTEMD_UNIT, "ActiveState") < 0)
+                scope_bus_ask_later(scope->bus);
+}
 
+void scope_resync(Scope *scope) {
         /* All that was under way went with the old connection, our reference to the unit too. */
         scope_drop_calls(scope);
         (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "RefUnit", NULL, NULL, "s", scope->unit);
@@ -299,8 +318,7 @@ void scope_resync(Scope *scope) {
                 scope_enter_ending(scope);
                 return;
         }
-        (void) sd_bus_call_method_async(scope->bus->bus, &scope->start_call, SYSTEMD_NAME, path, "org.freedesktop.DBus.Properties", "Get",
-                                        on_resync_reply, scope, "ss", SYSTEMD_UNIT, "ActiveState");
+        scope_check(scope);
 }
 
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
@@ -323,6 +341,7 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
                 .slice = g_strdup(options->slice),
                 .pid = options->pid,
                 .limits = options->limits,
+                .timeout_stop_usec = options->timeout_stop_usec,
                 .handler = handler,
                 .userdata = userdata,
         };
@@ -331,6 +350,7 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
 
         r = scope_call_start(scope);
         if (r < 0) {
+                scope_release(scope);
                 scope_free(scope);
                 return r;
         }
@@ -368,8 +388,11 @@ static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *re
         Scope *scope = userdata;
 
         scope->stop_call = sd_bus_slot_unref(scope->stop_call);
-        if (!sd_bus_message_is_method_error(reply, SYSTEMD_NAME ".NoSuchUnit"))
+        if (!sd_bus_message_is_method_error(reply, SYSTEMD_NAME ".NoSuchUnit")) {
+                /* It may have been inactive all the while. */
+                scope_check(scope);
                 return 0;
+        }
 
         /* It has been collected already, and the signal that said so was for somebody else's reference. */
         scope_release(scope);
@@ -399,7 +422,7 @@ static int on_limits_reply(sd_bus_message *reply, void *userdata, sd_bus_error *
         return 0;
 }
 
-int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done, void *userdata) {
+int scope_set_limits(Scope *scope, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata) {
         g_autoptr(sd_bus_message) message = NULL;
         int r;
 
@@ -416,7 +439,7 @@ int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done,
         r = sd_bus_message_open_container(message, 'a', "(sv)");
         if (r < 0)
                 return r;
-        r = append_limits(message, limits, true);
+        r = append_limits(message, limits, keys);
         if (r < 0)
                 return r;
         r = sd_bus_message_close_container(message);

@@ -6,7 +6,6 @@
 /* What a client may ask for. */
 #define LIMIT_RUNTIMES 10000U            /* runtimes that haven't ended, a manager */
 #define LIMIT_ENDED 1000U                /* ended runtimes kept readable, a uid */
-#define LIMIT_STARTING 1000U             /* starts in progress */
 #define LIMIT_WAITERS 16U                /* WaitRuntime and Stop calls held, a runtime */
 #define LIMIT_ARGUMENTS 4096U            /* words in Command and Arguments together */
 #define LIMIT_ARGUMENT (128U * 1024U)    /* one word: MAX_ARG_STRLEN of the kernel */

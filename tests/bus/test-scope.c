@@ -146,7 +146,7 @@ static void test_refused(void) {
         /* There is nothing to stop, to kill or to limit. */
         scope_stop(fixture->scope);
         scope_kill(fixture->scope);
-        g_assert_cmpint(scope_set_limits(fixture->scope, &(LimitSet){0}, NULL, NULL), ==, -ENOTCONN);
+        g_assert_cmpint(scope_set_limits(fixture->scope, &(LimitSet){0}, 1, NULL, NULL), ==, -ENOTCONN);
 }
 
 static void test_job_ends_otherwise(gconstpointer data) {
@@ -284,26 +284,28 @@ static void on_limits(void *userdata, const sd_bus_error *error) {
 static void test_limits(void) {
         g_autoptr(Fixture) fixture = active_new(FAKE_START);
         g_autoptr(GVariant) properties = NULL;
+        const unsigned keys = (1U << LIMIT_MEMORY_MAX) | (1U << LIMIT_TASKS_MAX);
         LimitSet limits = limit_set_none();
         LimitsDone done = {0};
 
         limits.value[LIMIT_MEMORY_MAX] = 1 << 24;
-        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, on_limits, &done), ==, 0);
-        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, on_limits, &done), ==, -EBUSY);
+        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, keys, on_limits, &done), ==, 0);
+        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, keys, on_limits, &done), ==, -EBUSY);
         AWAIT(done.n == 1);
         g_assert_null(done.error);
         properties = fake_systemd_get_properties(fixture->fake);
         assert_property(properties, "MemoryMax", "16777216");
         /* What is no longer limited is told too. */
         assert_property(properties, "TasksMax", "18446744073709551615");
+        assert_property(properties, "CPUWeight", "nothing");
 
         fake_systemd_set_refuse_properties(fixture->fake);
-        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, on_limits, &done), ==, 0);
+        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, keys, on_limits, &done), ==, 0);
         AWAIT(done.n == 2);
         g_assert_cmpstr(done.error, ==, "Told to refuse them.");
 
         /* Freed while they are being set: answered all the same, once. */
-        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, on_limits, &done), ==, 0);
+        g_assert_cmpint(scope_set_limits(fixture->scope, &limits, keys, on_limits, &done), ==, 0);
         fixture->scope = scope_free(fixture->scope);
         g_assert_cmpuint(done.n, ==, 3);
         g_assert_nonnull(done.error);

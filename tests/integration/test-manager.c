@@ -85,6 +85,7 @@ static void test_start_twice(Harness *h) {
                                     "RuntimeExists");
         g_assert_nonnull(strstr(message, id));
 
+        client_wait_text(h->client, path, "once\n");
         kill_now(h, path);
         after = client_start(h->client, "command", options_shell("echo once; " SLEEPER, "{'Id': <%s>, 'Labels': <{'a': 'b'}>}", id));
         g_assert_cmpstr(after, ==, path);

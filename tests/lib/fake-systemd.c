@@ -55,6 +55,7 @@ struct FakeSystemd {
         GDBusNodeInfo *interfaces;
         guint manager_object;
         char *cgroups;
+        GPtrArray *made;   /* all cgroups that were made: some are left by units whose processes outlive them */
         GQueue starts;     /* FakeStart */
         GPtrArray *calls;
         GVariant *properties;
@@ -96,18 +97,23 @@ static gboolean unit_has_ended(const Unit *unit) {
         return strcmp(unit->state, "inactive") == 0 || strcmp(unit->state, "failed") == 0;
 }
 
-static void unit_leave_cgroup(Unit *unit) {
+static void remove_cgroup(const char *directory) {
         static const char *const children[] = {"payload", "keeper", ""};
 
+        for (size_t i = 0; i < ELEMENTSOF(children); i++) {
+                g_autofree char *path = g_build_filename(directory, children[i], NULL);
+
+                (void) rmdir(path);
+        }
+}
+
+static void unit_leave_cgroup(Unit *unit) {
         if (unit->events_source != 0)
                 g_source_remove(unit->events_source);
         unit->events_source = 0;
         unit->events_fd = fd_close(unit->events_fd);
-        for (size_t i = 0; unit->cgroup && i < ELEMENTSOF(children); i++) {
-                g_autofree char *path = g_build_filename(unit->cgroup, children[i], NULL);
-
-                (void) rmdir(path);
-        }
+        if (unit->cgroup)
+                remove_cgroup(unit->cgroup);
         g_clear_pointer(&unit->cgroup, g_free);
 }
 
@@ -176,6 +182,7 @@ static void unit_make_cgroup(Unit *unit) {
                 return;
         unit->cgroup = g_build_filename(unit->fake->cgroups, unit->name, NULL);
         g_assert_cmpint(mkdir(unit->cgroup, 0755), ==, 0);
+        g_ptr_array_add(unit->fake->made, g_strdup(unit->cgroup));
         if (unit->start != FAKE_START_ELSEWHERE)
                 write_file(unit->cgroup, "cgroup.procs", pid);
         events = g_build_filename(unit->cgroup, "cgroup.events", NULL);
@@ -245,8 +252,13 @@ static void unit_run(Unit *unit, GDBusMethodInvocation *call) {
                 (void) kill(unit->pid, SIGKILL);
         }
         unit_tell(unit, "active");
-        if (unit->start == FAKE_START_DEAD)
+        if (unit->start == FAKE_START_DEAD) {
+                /* The cgroup stays: its process is in it. */
+                if (unit->events_source != 0)
+                        g_source_remove(unit->events_source);
+                unit->events_source = 0;
                 unit_tell(unit, "inactive");
+        }
         emit_job_removed(fake, unit->job, unit->name, "done");
 }
 
@@ -361,9 +373,10 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
                         write_file(unit->cgroup, "cgroup.kill", "1");
         } else
                 record(fake, name ? g_strdup_printf("%s %s", method, name) : g_strdup(method));
-        g_dbus_method_invocation_return_value(call, NULL);
         if (strcmp(method, "UnrefUnit") == 0)
                 unref_unit(fake, unit);
+        /* The last: with it go all the strings. */
+        g_dbus_method_invocation_return_value(call, NULL);
 }
 
 FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
@@ -378,6 +391,7 @@ FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
                                                            NULL, &error);
         g_assert_no_error(error);
         fake->cgroups = g_strdup(cgroups);
+        fake->made = g_ptr_array_new_with_free_func(g_free);
         fake->calls = g_ptr_array_new_with_free_func(g_free);
         fake->units = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, unit_free);
         fake->results = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -405,6 +419,9 @@ void fake_systemd_free(FakeSystemd *fake) {
         g_hash_table_unref(fake->results);
         g_queue_clear(&fake->starts);
         g_queue_clear_full(&fake->backlog, g_object_unref);
+        for (unsigned i = 0; i < fake->made->len; i++)
+                remove_cgroup(fake->made->pdata[i]);
+        g_ptr_array_unref(fake->made);
         g_ptr_array_unref(fake->calls);
         g_clear_pointer(&fake->properties, g_variant_unref);
         g_free(fake->cgroups);

@@ -185,6 +185,7 @@ static void harness_free(Harness *h) {
         g_free(h->home);
         g_free(h->log);
         g_free(h->bus_address);
+        g_free(h->program);
         g_free(h->mark);
         g_free(h);
 }
@@ -233,7 +234,7 @@ static gboolean daemon_is_ready(gpointer userdata) {
 }
 
 void harness_start_daemon(Harness *h, const char *const *variables) {
-        g_autofree char *program = g_build_filename(harness_build_directory(), "runtime-managerd", NULL);
+        g_autofree char *program = h->program ? g_strdup(h->program) : g_build_filename(harness_build_directory(), "runtime-managerd", NULL);
         g_autofree char *bus = g_strdup_printf("--bus-address=%s", h->bus_address);
         g_autofree char *systemd = g_strdup_printf("--systemd-address=%s", g_getenv("DBUS_SESSION_BUS_ADDRESS"));
         char *argv[] = {program, (char *) "--user", bus, systemd, NULL};

@@ -45,7 +45,7 @@ typedef struct Fixture {
         SpecBuilder *spec;
         struct spec_header header;
         char text[RING_LINE_MAX + 1];
-        uint8_t buffer[LINK_MESSAGE_MAX];
+        uint8_t buffer[LINK_MESSAGE_MAX] __attribute__((aligned(8))); /* messages are read where they stand */
 } Fixture;
 
 /* Finds the keeper's binary and a place for cgroups. NULL, or why the tests can't run here. */

@@ -1,184 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The daemon's end of the link against a keeper that this test plays, honest or not: what is right is delivered, the first thing that isn't ends the link, once,
- * and no answer to a request is lost or given twice. */
+/* The daemon's end of the link against a keeper that this test plays: what is said is delivered, and no answer to a request is lost or given twice. What
+ * keepers may not do is in test-keeper-link-broken.c. */
 
-#include "core/keeper-link.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <glib.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-
-#include "core/sd-autoptr.h"
-#include "util/macro.h"
-
-typedef struct Fixture {
-        sd_event *event;
-        KeeperLink *link;
-        int keeper;    /* our end */
-        GString *seen; /* a word for each call of a handler */
-        GString *bytes; /* of the last control message */
-        unsigned n_lost;
-        int lost;
-        const char *free_in; /* the handler that frees the link */
-} Fixture;
-
-static void note(Fixture *fixture, const char *handler, const char *format, ...) G_GNUC_PRINTF(3, 4);
-
-static void note(Fixture *fixture, const char *handler, const char *format, ...) {
-        va_list list;
-
-        g_string_append_printf(fixture->seen, "%s%s(", fixture->seen->len > 0 ? " " : "", handler);
-        va_start(list, format);
-        g_string_append_vprintf(fixture->seen, format, list);
-        va_end(list);
-        g_string_append_c(fixture->seen, ')');
-        if (g_strcmp0(fixture->free_in, handler) == 0)
-                /* Taken first: freeing calls what waits for answers. */
-                keeper_link_free(TAKE_PTR(fixture->link));
-}
-
-static void on_hello(void *userdata, const struct link_hello *hello, int ring_fd) {
-        note(userdata, "hello", "%u %u%s", hello->pid, hello->n_commands, ring_fd >= 0 ? " fd" : "");
-}
-
-static void on_executed(void *userdata, const struct link_executed *executed) {
-        note(userdata, "executed", "%u %u", executed->command, executed->pid);
-}
-
-static void on_failed(void *userdata, const struct link_failed *failed) {
-        note(userdata, "failed", "%u %u %d", failed->command, failed->stage, failed->error);
-}
-
-static void on_exited(void *userdata, const struct link_exited *exited) {
-        note(userdata, "exited", "%u %d %d", exited->command, exited->code, exited->status);
-}
-
-static void on_output(void *userdata, uint64_t last) {
-        note(userdata, "output", "%" G_GUINT64_FORMAT, last);
-}
-
-static void on_control(void *userdata, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
-        Fixture *fixture = userdata;
-
-        g_assert_cmpint(bytes[size], ==, '\0');
-        g_string_truncate(fixture->bytes, 0);
-        g_string_append_len(fixture->bytes, bytes, size);
-        note(fixture, "control", "%u %" G_GUINT64_FORMAT " %zu", kind, line, size);
-}
-
-static void on_done(void *userdata, const struct link_done *done) {
-        note(userdata, "done", "%" G_GUINT64_FORMAT, done->last_line);
-}
-
-static void on_lost(void *userdata, int error) {
-        Fixture *fixture = userdata;
-
-        fixture->n_lost++;
-        fixture->lost = error;
-        note(fixture, "lost", "%s", error < 0 ? "error" : "end");
-}
-
-static const KeeperHandler handler = {on_hello, on_executed, on_failed, on_exited, on_output, on_control, on_done, on_lost};
-
-static void on_answer(void *userdata, int error, int fd) {
-        note(userdata, "answer", "%d%s", error, fd >= 0 ? " fd" : "");
-}
-
-static Fixture *fixture_new(void) {
-        Fixture *fixture = g_new0(Fixture, 1);
-        int pair[2];
-
-        g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), ==, 0);
-        g_assert_cmpint(sd_event_new(&fixture->event), >=, 0);
-        fixture->keeper = pair[1];
-        fixture->seen = g_string_new(NULL);
-        fixture->bytes = g_string_new(NULL);
-        g_assert_cmpint(keeper_link_new(fixture->event, pair[0], &handler, fixture, &fixture->link), ==, 0);
-        return fixture;
-}
-
-static void fixture_free(Fixture *fixture) {
-        keeper_link_free(fixture->link);
-        fd_close(fixture->keeper);
-        sd_event_unref(fixture->event);
-        g_string_free(fixture->seen, TRUE);
-        g_string_free(fixture->bytes, TRUE);
-        g_free(fixture);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
-
-/* All that can be done without waiting: both ends are here, so nothing is still on its way after it. */
-static void settle(Fixture *fixture) {
-        gint64 deadline = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
-
-        while (sd_event_run(fixture->event, 0) > 0)
-                g_assert_cmpint(g_get_monotonic_time(), <, deadline);
-}
-
-static void say(Fixture *fixture, const void *message, size_t size) {
-        g_assert_cmpint(send(fixture->keeper, message, size, MSG_NOSIGNAL), ==, size);
-}
-
-#define SAY(fixture, type, ...) say(fixture, &(struct type){__VA_ARGS__}, sizeof(struct type))
-#define GREET(fixture) SAY(fixture, link_hello, LINK_HELLO, LINK_VERSION, 77, 2)
-
-static void say_control(Fixture *fixture, const struct link_control *control, const char *bytes, size_t size) {
-        g_assert_cmpint(link_send_message(fixture->keeper, control, sizeof(*control), bytes, size, -EBADF), ==, 0);
-}
-
-static Fixture *greeted_new(void) {
-        Fixture *fixture = fixture_new();
-
-        GREET(fixture);
-        settle(fixture);
-        g_string_truncate(fixture->seen, 0);
-        return fixture;
-}
-
-/* What the daemon said; NULL if nothing. */
-static void *hear(Fixture *fixture, size_t *ret_size) {
-        g_autofree char *buffer = g_malloc(LINK_MESSAGE_MAX);
-        _cleanup_close_ int fd = -EBADF;
-        ssize_t size;
-
-        size = link_receive_message(fixture->keeper, buffer, &fd);
-        if (size == -EAGAIN)
-                return NULL;
-        g_assert_cmpint(size, >, 0);
-        *ret_size = size;
-        return g_steal_pointer(&buffer);
-}
-
-/* A request of this type, whose cookie is returned. */
-static uint32_t hear_request(Fixture *fixture, uint32_t type) {
-        g_autofree struct link_request *request = NULL;
-        size_t size;
-
-        request = hear(fixture, &size);
-        g_assert_nonnull(request);
-        g_assert_cmpuint(size, >=, sizeof(*request));
-        g_assert_cmpuint(request->type, ==, type);
-        return request->cookie;
-}
-
-static void assert_lost(Fixture *fixture) {
-        settle(fixture);
-        g_assert_cmpuint(fixture->n_lost, ==, 1);
-        g_assert_cmpint(fixture->lost, <, 0);
-        g_assert_cmpstr(fixture->seen->str, ==, "lost(error)");
-        /* And nothing follows. */
-        SAY(fixture, link_executed, LINK_EXECUTED, 0, 78, 0, 0);
-        settle(fixture);
-        g_assert_cmpstr(fixture->seen->str, ==, "lost(error)");
-        g_assert_cmpint(keeper_link_run(fixture->link, 0), ==, -ENOTCONN);
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, on_answer, fixture), ==, -ENOTCONN);
-        g_assert_cmpstr(fixture->seen->str, ==, "lost(error)");
-}
+#include "keeper-link-fixture.h"
 
 static void test_facts(void) {
         g_autoptr(Fixture) fixture = fixture_new();
@@ -193,80 +18,6 @@ static void test_facts(void) {
         SAY(fixture, link_done, LINK_DONE, .last_line = 5);
         settle(fixture);
         g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2 fd) executed(0 78) output(5) exited(0 1 255) failed(1 8 2) done(5)");
-}
-
-/* A message that is broken in one way. */
-typedef struct Broken {
-        const char *what;
-        uint32_t words[16];
-        size_t size;
-} Broken;
-
-#define PID_WORD 2
-static const Broken broken_table[] = {
-        {"an unknown type", {99}, 16},
-        {"type 0", {0}, 16},
-        {"a type of the daemon's", {LINK_RUN}, 8},
-        {"a type beyond 32 bits of a table", {UINT32_MAX}, 16},
-        {"a type alone", {LINK_EXECUTED}, 4},
-        {"less than a type", {LINK_EXECUTED}, 3},
-        {"one byte", {LINK_EXECUTED}, 1},
-        {"executed: too short", {LINK_EXECUTED, 0, 78}, sizeof(struct link_executed) - 4},
-        {"executed: too long", {LINK_EXECUTED, 0, 78}, sizeof(struct link_executed) + 4},
-        {"executed: no pid", {LINK_EXECUTED, 0, 0}, sizeof(struct link_executed)},
-        {"executed: pid 1", {LINK_EXECUTED, 0, 1}, sizeof(struct link_executed)},
-        {"executed: a negative pid", {LINK_EXECUTED, 0, UINT32_MAX}, sizeof(struct link_executed)},
-        {"executed: a huge pid", {LINK_EXECUTED, 0, UINT32_C(0x80000000)}, sizeof(struct link_executed)},
-        {"failed: too long", {LINK_FAILED, 0, LINK_STAGE_EXEC, ENOENT}, sizeof(struct link_failed) + 4},
-        {"failed: an unknown stage", {LINK_FAILED, 0, _LINK_STAGE_MAX, ENOENT}, sizeof(struct link_failed)},
-        {"failed: a huge stage", {LINK_FAILED, 0, UINT32_MAX, ENOENT}, sizeof(struct link_failed)},
-        {"failed: a negative errno", {LINK_FAILED, 0, LINK_STAGE_EXEC, (uint32_t) -ENOENT}, sizeof(struct link_failed)},
-        {"exited: too short", {LINK_EXITED, 0, CLD_EXITED}, sizeof(struct link_exited) - 8},
-        {"exited: no code", {LINK_EXITED, 0, 0, 0}, sizeof(struct link_exited)},
-        {"exited: stopped", {LINK_EXITED, 0, CLD_STOPPED, SIGSTOP}, sizeof(struct link_exited)},
-        {"exited: a negative status", {LINK_EXITED, 0, CLD_EXITED, (uint32_t) -1}, sizeof(struct link_exited)},
-        {"exited: status 256", {LINK_EXITED, 0, CLD_EXITED, 256}, sizeof(struct link_exited)},
-        {"exited: signal 0", {LINK_EXITED, 0, CLD_KILLED, 0}, sizeof(struct link_exited)},
-        {"exited: signal 65", {LINK_EXITED, 0, CLD_KILLED, 65}, sizeof(struct link_exited)},
-        {"output: too long", {LINK_OUTPUT}, sizeof(struct link_output) + 8},
-        {"done: too short", {LINK_DONE}, sizeof(struct link_done) - 8},
-        {"a second hello", {LINK_HELLO, LINK_VERSION, 77, 2}, sizeof(struct link_hello)},
-        {"an answer to no request", {LINK_REPLY, 1, 0, 0}, sizeof(struct link_reply)},
-        {"an answer with cookie 0", {LINK_REPLY, 0, 0, 0}, sizeof(struct link_reply)},
-        {"an answer that is too short", {LINK_REPLY, 1, 0}, sizeof(struct link_reply) - 4},
-        {"control: shorter than its head", {LINK_CONTROL, LINK_CONTROL_OPENED}, sizeof(struct link_control) - 4},
-};
-
-static void test_broken(gconstpointer data) {
-        g_autoptr(Fixture) fixture = greeted_new();
-        const Broken *broken = data;
-
-        say(fixture, broken->words, broken->size);
-        assert_lost(fixture);
-}
-
-static void test_too_long_for_any_message(void) {
-        g_autoptr(Fixture) fixture = greeted_new();
-        g_autofree char *bytes = g_malloc0(LINK_MESSAGE_MAX + 1);
-
-        *(uint32_t *) bytes = LINK_CONTROL;
-        say(fixture, bytes, LINK_MESSAGE_MAX + 1);
-        assert_lost(fixture);
-}
-
-static void test_other_words_before_hello(void) {
-        g_autoptr(Fixture) fixture = fixture_new();
-
-        SAY(fixture, link_executed, LINK_EXECUTED, 0, 78, 0, 0);
-        assert_lost(fixture);
-}
-
-static void test_another_version(void) {
-        g_autoptr(Fixture) fixture = fixture_new();
-
-        SAY(fixture, link_hello, LINK_HELLO, LINK_VERSION + 1, 77, 2);
-        assert_lost(fixture);
-        g_assert_cmpint(fixture->lost, ==, -EPROTONOSUPPORT);
 }
 
 static void test_the_end_is_no_error(void) {
@@ -298,7 +49,7 @@ static void test_the_end_with_unread_words(gconstpointer data) {
 
 static void assert_acknowledged(Fixture *fixture, uint64_t number) {
         g_autofree struct link_acknowledge *acknowledge = NULL;
-        size_t size;
+        size_t size = 0;
 
         acknowledge = hear(fixture, &size);
         g_assert_nonnull(acknowledge);
@@ -356,39 +107,6 @@ static void test_the_longest_control(void) {
         }
         g_assert_cmpstr(fixture->seen->str, ==, "control(1 0 1048576)");
         g_assert_cmpmem(fixture->bytes->str, fixture->bytes->len, bytes, LIMIT_PROTOCOL_LINE);
-}
-
-typedef struct BrokenControl {
-        const char *what;
-        struct link_control controls[2];
-        size_t sizes[2]; /* of what follows; 0 with a type: nothing follows */
-} BrokenControl;
-
-#define CONTROL(kind, number, offset, total) {LINK_CONTROL, kind, number, 0, offset, total}
-static const BrokenControl broken_controls[] = {
-        {"kind 0", {CONTROL(0, 1, 0, 1)}, {1}},
-        {"an unknown kind", {CONTROL(_LINK_CONTROL_MAX, 1, 0, 1)}, {1}},
-        {"a gap in the numbers", {CONTROL(LINK_CONTROL_MESSAGE, 2, 0, 1)}, {1}},
-        {"a huge number", {CONTROL(LINK_CONTROL_MESSAGE, UINT64_MAX, 0, 1)}, {1}},
-        {"a total that is too large", {CONTROL(LINK_CONTROL_MESSAGE, 1, 0, LIMIT_PROTOCOL_LINE + 1)}, {1}},
-        {"a huge total", {CONTROL(LINK_CONTROL_MESSAGE, 1, 0, UINT32_MAX)}, {1}},
-        {"more bytes than the total", {CONTROL(LINK_CONTROL_MESSAGE, 1, 0, 1)}, {2}},
-        {"an offset beyond the total", {CONTROL(LINK_CONTROL_MESSAGE, 1, 5, 4)}, {1}},
-        {"an offset that wraps", {CONTROL(LINK_CONTROL_MESSAGE, 1, UINT32_MAX, 4)}, {1}},
-        {"a second part without a first", {CONTROL(LINK_CONTROL_MESSAGE, 1, 1, 4)}, {1}},
-        {"a part left out", {CONTROL(LINK_CONTROL_MESSAGE, 1, 0, 4), CONTROL(LINK_CONTROL_MESSAGE, 1, 2, 4)}, {1, 1}},
-        {"a part twice", {CONTROL(LINK_CONTROL_MESSAGE, 1, 0, 6), CONTROL(LINK_CONTROL_MESSAGE, 1, 1, 6)}, {2, 2}},
-        {"the next message before the end of this", {CONTROL(LINK_CONTROL_MESSAGE, 1, 0, 4), CONTROL(LINK_CONTROL_MESSAGE, 2, 1, 4)}, {1, 1}},
-        {"a part of nothing", {CONTROL(LINK_CONTROL_MESSAGE, 1, 0, 4)}, {0}},
-};
-
-static void test_broken_control(gconstpointer data) {
-        g_autoptr(Fixture) fixture = greeted_new();
-        const BrokenControl *broken = data;
-
-        for (size_t i = 0; i < ELEMENTSOF(broken->controls) && broken->controls[i].type != 0; i++)
-                say_control(fixture, &broken->controls[i], "bytes", broken->sizes[i]);
-        assert_lost(fixture);
 }
 
 static void test_requests_are_answered(void) {
@@ -596,19 +314,6 @@ int main(int argc, char *argv[]) {
 
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/keeper-link/facts-are-delivered", test_facts);
-        for (size_t i = 0; i < ELEMENTSOF(broken_table); i++) {
-                g_autofree char *path = g_strdup_printf("/keeper-link/broken/%s", broken_table[i].what);
-
-                g_test_add_data_func(path, &broken_table[i], test_broken);
-        }
-        g_test_add_func("/keeper-link/broken/too long for any message", test_too_long_for_any_message);
-        g_test_add_func("/keeper-link/broken/other words before hello", test_other_words_before_hello);
-        g_test_add_func("/keeper-link/broken/another version", test_another_version);
-        for (size_t i = 0; i < ELEMENTSOF(broken_controls); i++) {
-                g_autofree char *path = g_strdup_printf("/keeper-link/broken/control: %s", broken_controls[i].what);
-
-                g_test_add_data_func(path, &broken_controls[i], test_broken_control);
-        }
         g_test_add_func("/keeper-link/the-end-is-no-error", test_the_end_is_no_error);
         g_test_add_data_func("/keeper-link/the-end-with-unread-words/met-by-reading", GINT_TO_POINTER(false), test_the_end_with_unread_words);
         g_test_add_data_func("/keeper-link/the-end-with-unread-words/met-by-sending", GINT_TO_POINTER(true), test_the_end_with_unread_words);
