@@ -133,18 +133,20 @@ static void answer_waits(RuntimeObject *object) {
 
 /* A caller whose call timed out asks again, and we aren't told: its oldest call gives way. */
 static bool make_room_to_wait(RuntimeObject *object, const Peer *caller) {
-        if (object->wait_calls->len < LIMIT_WAITERS)
-                return true;
-        for (unsigned i = 0; i < object->wait_calls->len; i++) {
-                const WaitCall *wait = object->wait_calls->pdata[i];
+        unsigned n = 0, oldest = 0;
 
-                if (wait->caller != caller)
-                        continue;
+        for (unsigned i = object->wait_calls->len; i > 0; i--)
+                if (((const WaitCall *) object->wait_calls->pdata[i - 1])->caller == caller) {
+                        oldest = i - 1;
+                        n++;
+                }
+        if (n >= LIMIT_WAITERS) {
+                const WaitCall *wait = object->wait_calls->pdata[oldest];
+
                 (void) sd_bus_reply_method_errorf(wait->call, RM_ERROR_TIMEOUT, "The same caller waits by later calls.");
-                g_ptr_array_remove_index(object->wait_calls, i);
-                return true;
+                g_ptr_array_remove_index(object->wait_calls, oldest);
         }
-        return false;
+        return object->wait_calls->len < LIMIT_WAITS;
 }
 
 int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_bus_error *reterr) {
@@ -156,7 +158,7 @@ int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_b
                 return answer_wait(object, call);
         caller = peer_table_get(object->bus->peers, sd_bus_message_get_sender(call));
         if (!make_room_to_wait(object, caller))
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this runtime already.", LIMIT_WAITERS);
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this runtime already.", LIMIT_WAITS);
         wait = g_new0(WaitCall, 1);
         *wait = (WaitCall){object, caller, sd_bus_message_ref(call), until_ended};
         g_ptr_array_add(object->wait_calls, wait);

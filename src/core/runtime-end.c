@@ -94,7 +94,8 @@ static void runtime_begin_stage(Runtime *runtime, StopStage stage) {
 
         while (!runtime_act(runtime, stage))
                 stage++;
-        if (stage != STOP_STAGE_NONE)
+        /* When nothing of it runs any more, what is left to do is no part of the stop. */
+        if (stage != STOP_STAGE_NONE && !runtime->done)
                 runtime->stop_stage = stage;
         timeout_usec = stage >= STOP_STAGE_KILL ? MAX_OF(runtime->stop_timeout_usec, KILL_TIMEOUT_USEC) : runtime->stop_timeout_usec;
         /* The keeper gives what a main process left behind one such time itself. */
@@ -132,7 +133,14 @@ void runtime_enter_stopping(Runtime *runtime, StopStage first) {
 void runtime_escalate(Runtime *runtime) {
         StopStage stage = runtime->stop_stage;
 
-        if (runtime->keeper_pid == 0 || stage >= STOP_STAGE_KILL)
+        /* All has ended, and systemd hasn't said so yet: that is no stage of a stop. */
+        if (runtime->keeper_pid == 0 && runtime->done && runtime->scope) {
+                scope_stop(runtime->scope);
+                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + UNIT_TIMEOUT_USEC);
+                runtime_announce(runtime);
+                return;
+        }
+        if (runtime->keeper_pid == 0 || runtime->done || stage >= STOP_STAGE_KILL)
                 stage = STOP_STAGE_UNIT;
         else
                 stage = MAX_OF(stage + 1, STOP_STAGE_TERMINATE);

@@ -6,7 +6,8 @@
 /* What a client may ask for. */
 #define LIMIT_RUNTIMES 10000U            /* runtimes that haven't ended, a manager */
 #define LIMIT_ENDED 1000U                /* ended runtimes kept readable, a uid */
-#define LIMIT_WAITERS 16U                /* WaitRuntime and Stop calls held, a runtime */
+#define LIMIT_WAITERS 16U                /* calls that wait for one runtime, of one caller: the oldest gives way */
+#define LIMIT_WAITS 1024U                /* ... of all callers */
 #define LIMIT_ARGUMENTS 4096U            /* words in Command and Arguments together */
 #define LIMIT_ARGUMENT (128U * 1024U)    /* one word: MAX_ARG_STRLEN of the kernel */
 #define LIMIT_COMMAND (1024U * 1024U)    /* all words and environment entries together */

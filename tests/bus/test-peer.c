@@ -29,7 +29,8 @@ typedef struct Fixture {
         GSource *source;
         sd_bus *bus;
         PeerTable *table;
-        GString *room, *gone; /* names, each with a space behind it */
+        GString *room, *gone, *rewound; /* names, each with a space behind it */
+        unsigned n_asked, n_acknowledged;
 } Fixture;
 
 static sd_bus *connect_to_bus(void) {
@@ -92,7 +93,27 @@ static void on_gone(void *userdata, Peer *peer) {
         g_string_append_printf(fixture->gone, "%s ", peer_get_name(peer));
 }
 
-static const PeerHandler handler = {on_room, on_gone};
+static void on_asked(void *userdata, Peer *peer) {
+        Fixture *fixture = userdata;
+
+        fixture->n_asked++;
+}
+
+static void on_acknowledged(void *userdata, Peer *peer) {
+        Fixture *fixture = userdata;
+
+        fixture->n_acknowledged++;
+}
+
+static void on_rewind(void *userdata, Peer *peer) {
+        Fixture *fixture = userdata;
+
+        g_string_append_printf(fixture->rewound, "%s ", peer_get_name(peer));
+}
+
+static const PeerHandler handler = {
+        .on_asked = on_asked, .on_acknowledged = on_acknowledged, .on_rewind = on_rewind, .on_room = on_room, .on_gone = on_gone,
+};
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         g_assert_cmpint(sd_event_source_set_time_relative(source, 5 * USEC_PER_MSEC), >=, 0);
@@ -106,6 +127,7 @@ static Fixture *fixture_new(unsigned pings_max) {
         fixture->source = loop_add_event(fixture->event);
         fixture->room = g_string_new(NULL);
         fixture->gone = g_string_new(NULL);
+        fixture->rewound = g_string_new(NULL);
         fixture->bus = connect_to_bus();
         g_assert_cmpint(sd_bus_attach_event(fixture->bus, fixture->event, SD_EVENT_PRIORITY_NORMAL), >=, 0);
         g_assert_cmpint(peer_table_new(pings_max, &handler, fixture, &fixture->table), >=, 0);
@@ -123,6 +145,7 @@ static void fixture_free(Fixture *fixture) {
         sd_event_unref(fixture->event);
         g_string_free(fixture->room, TRUE);
         g_string_free(fixture->gone, TRUE);
+        g_string_free(fixture->rewound, TRUE);
         g_free(fixture);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fixture, fixture_free)
@@ -190,6 +213,8 @@ static void test_silence(void) {
         g_assert_cmpuint(peer_get_room(peer), ==, LIMIT_WINDOW - 300 * 1024);
         AWAIT(client_reads(client) && peer_get_room(peer) == LIMIT_WINDOW);
         g_assert_cmpuint(client->n_pings, ==, 2);
+        g_assert_cmpuint(fixture->n_asked, ==, 2);
+        g_assert_cmpuint(fixture->n_acknowledged, ==, 2);
         g_assert_false(peer_is_silent(peer, 0));
 }
 
@@ -219,6 +244,7 @@ static void test_leaving(void) {
         AWAIT(strcmp(fixture->gone->str, gone) == 0);
         g_assert_null(peer_table_find(fixture->table, name));
         g_assert_null(strstr(fixture->room->str, name));
+        g_assert_cmpuint(fixture->n_acknowledged, ==, 0);
         /* Its ping doesn't count any more: there is one for the next. */
         AWAIT(client_reads(second) && peer_get_room(other) == LIMIT_WINDOW);
         g_assert_cmpstr(fixture->gone->str, ==, gone);

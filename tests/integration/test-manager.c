@@ -137,17 +137,21 @@ static void test_wait(Harness *h) {
         g_assert_cmpstr(state, ==, "ended");
 }
 
-static void test_waiters_are_limited(Harness *h) {
-        Call calls[LIMIT_WAITERS];
-        g_autofree char *path = NULL, *message = NULL;
+/* A client whose calls time out is not known to have given them up. */
+static void test_the_oldest_wait_gives_way(Harness *h) {
+        Call calls[LIMIT_WAITERS + 1];
+        g_autofree char *path = NULL, *name = NULL;
 
         harness_start_daemon(h, NULL);
         path = client_start_shell(h->client, SLEEPER);
         for (size_t i = 0; i < G_N_ELEMENTS(calls); i++)
                 call_async(h, "WaitRuntime", g_variant_new("(ss)", path_to_id(path), "ended"), &calls[i]);
-        message = client_call_fails(h->client, NULL, "WaitRuntime", g_variant_new("(ss)", path_to_id(path), "ended"), "LimitExceeded");
+        harness_wait(h, call_is_done, &calls[0], "the oldest WaitRuntime gives way");
+        name = g_dbus_error_get_remote_error(calls[0].error);
+        g_assert_cmpstr(name, ==, "org.example.RuntimeManager.Error.Timeout");
+        call_done(&calls[0]);
         client_stop(h->client, path);
-        for (size_t i = 0; i < G_N_ELEMENTS(calls); i++) {
+        for (size_t i = 1; i < G_N_ELEMENTS(calls); i++) {
                 harness_wait(h, call_is_done, &calls[i], "WaitRuntime is answered");
                 g_assert_no_error(calls[i].error);
                 call_done(&calls[i]);
@@ -335,7 +339,7 @@ int main(int argc, char *argv[]) {
                 {"a-start-can-be-repeated-with-the-same-id", test_start_twice},
                 {"starts-with-the-same-id-at-once-are-one", test_start_twice_at_once},
                 {"a-runtime-can-be-waited-for", test_wait},
-                {"those-who-wait-are-limited", test_waiters_are_limited},
+                {"the-oldest-wait-of-a-caller-gives-way", test_the_oldest_wait_gives_way},
                 {"runtimes-are-listed-by-each-filter", test_list},
                 {"each-process-of-a-runtime-is-found", test_by_pid},
                 {"a-runtime-can-ask-which-it-is", test_who_am_i},

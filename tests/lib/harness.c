@@ -417,7 +417,7 @@ static const char *find_obstacle(void) {
         return version ? NULL : "no systemd user manager answers on the session bus (run it with tests/with-user-manager)";
 }
 
-/* g_error(), g_assert… and all else that is fatal ends in SIGABRT, but prints first; the log belongs to it. */
+/* g_assert… and all else that is fatal prints first, then ends in SIGABRT, g_error() in SIGTRAP; the log belongs to it. */
 static void on_abort(int signo) {
         if (current)
                 print_log(current);
@@ -435,6 +435,7 @@ int harness_main(int argc, char *argv[], const char *name, const HarnessCase *ca
                 return EXIT_SUCCESS;
         }
         signal(SIGABRT, on_abort);
+        signal(SIGTRAP, on_abort);
         signal(SIGTERM, on_fatal_signal);
         signal(SIGINT, on_fatal_signal);
         signal(SIGPIPE, SIG_IGN);

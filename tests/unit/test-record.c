@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The runtime directory: what is made there is ours alone, what is found there is trusted only if it is, and nothing is removed that we don't know. */
+/* The runtime directory: what is made there is ours alone, what is found there is trusted only if it is, and nothing outside of it is ever removed. */
 
 #include "core/record.h"
 
@@ -159,15 +159,37 @@ static void test_removed(void) {
         record_store_remove(fixture->store, "never-there");
 }
 
-/* What isn't ours stays; the folder then can't be made anew. */
-static void test_a_strangers_file_stays(void) {
+/* A runtime knows its folder: whatever it has put there goes with it, but not what its links point to. */
+static void test_what_a_runtime_left(void) {
         g_autoptr(Fixture) fixture = opened_new();
-        g_autofree char *folder = NULL, *again = NULL, *file = NULL;
+        g_autofree char *outside = touch(fixture->directory, "precious"), *folder = NULL, *deep = NULL, *link = NULL, *directory_link = NULL;
 
         g_assert_cmpint(record_store_add(fixture->store, "a", &folder), ==, 0);
-        file = touch(folder, "precious");
+        deep = g_build_filename(folder, "x", "y", "z", NULL);
+        g_assert_cmpint(g_mkdir_with_parents(deep, 0700), ==, 0);
+        g_free(touch(deep, "file"));
+        link = g_build_filename(folder, "link", NULL);
+        g_assert_cmpint(symlink(outside, link), ==, 0);
+        directory_link = g_build_filename(folder, "x", "directory", NULL);
+        g_assert_cmpint(symlink(fixture->directory, directory_link), ==, 0);
         record_store_remove(fixture->store, "a");
-        g_assert_true(g_file_test(file, G_FILE_TEST_EXISTS));
+        g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
+        g_assert_true(g_file_test(outside, G_FILE_TEST_EXISTS));
+}
+
+/* There is an end to what is done for one who digs. */
+static void test_too_deep(void) {
+        g_autoptr(Fixture) fixture = opened_new();
+        g_autoptr(GString) deep = g_string_new(NULL);
+        g_autofree char *folder = NULL, *again = NULL;
+
+        g_assert_cmpint(record_store_add(fixture->store, "a", &folder), ==, 0);
+        g_string_assign(deep, folder);
+        for (unsigned i = 0; i < 100; i++)
+                g_string_append(deep, "/d");
+        g_assert_cmpint(g_mkdir_with_parents(deep->str, 0700), ==, 0);
+        record_store_remove(fixture->store, "a");
+        g_assert_true(g_file_test(deep->str, G_FILE_TEST_EXISTS));
         g_assert_cmpint(record_store_add(fixture->store, "a", &again), ==, -EEXIST);
         g_assert_null(again);
 }
@@ -195,7 +217,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/record/refused/no-parent", test_no_parent);
         g_test_add_func("/record/what-an-earlier-one-left", test_what_an_earlier_one_left);
         g_test_add_func("/record/removed", test_removed);
-        g_test_add_func("/record/a-strangers-file-stays", test_a_strangers_file_stays);
+        g_test_add_func("/record/what-a-runtime-left", test_what_a_runtime_left);
+        g_test_add_func("/record/too-deep", test_too_deep);
         g_test_add_func("/record/a-link-is-not-followed", test_a_link_is_not_followed);
         return g_test_run();
 }
