@@ -253,6 +253,9 @@ void bus_answer_call(void *userdata, int error, int fd) {
         else if (error == EAGAIN)
                 (void) sd_bus_reply_method_errorf(call, RM_ERROR_WOULD_BLOCK,
                                                   "The runtime hasn't read what it was sent before; nothing was written, try again later.");
+        else if ((error == ENOTCONN || error == EPIPE) && sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "Interrupt"))
+                (void) sd_bus_reply_method_errorf(call, RM_ERROR_HANDSHAKE_FAILED,
+                                                  "The runtime has closed the connection on which it would be interrupted; use Kill or Stop.");
         else if (error == EINVAL)
                 (void) sd_bus_reply_method_errorf(call, SD_BUS_ERROR_INVALID_ARGS, "The kernel refused the signal.");
         else

@@ -91,6 +91,8 @@ static void scope_enter_ending(Scope *scope) {
         int r;
 
         scope->state = SCOPE_ENDING;
+        /* There is no more to be asked: an answer would end it a second time. */
+        scope->check_call = sd_bus_slot_unref(scope->check_call);
         r = sd_bus_call_method_async(scope->bus->bus, &scope->result_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get",
                                      on_result, scope, "ss", SYSTEMD_SCOPE, "Result");
         if (r < 0) {

@@ -290,7 +290,7 @@ static void test_starts(Harness *h) {
 
 /* An Id that is taken has a state of its own: the one who has it isn't disturbed. */
 static void test_id_taken(Harness *h) {
-        g_autofree char *id = harness_id("taken"), *path = NULL, *message = NULL, *state = NULL, *other = NULL;
+        g_autofree char *id = harness_id("taken"), *path = NULL, *message = NULL, *state = NULL;
 
         harness_start_daemon(h, NULL);
         path = client_start(h->client, "command", options_shell("exec sleep 1000", "{'Id': <%s>}", id));

@@ -173,6 +173,7 @@ static void test_leaves(Harness *h) {
         g_variant_get(client_wait_signal(h->client, path, "Warning")->parameters, "(&sa{sv})", &code, NULL);
         g_assert_cmpstr(code, ==, "connection-closed");
         client_wait_state(h->client, path, "ready");
+        g_free(client_call_fails(h->client, path, "Interrupt", NULL, "HandshakeFailed"));
         /* There is nothing to ask it on: SIGTERM. */
         g_variant_unref(client_call(h->client, path, "Stop", g_variant_new_parsed("({'TimeoutStopUSec': <uint64 500000>},)")));
         report = client_wait_ended(h->client, path);

@@ -245,7 +245,8 @@ static void test_by_pid(Harness *h) {
 
         for (guint i = 0; i < 4; i++) {
                 const guint strangers[] = {1, (guint) getpid(), (guint) h->daemon, G_MAXUINT32};
-                g_autofree char *message = client_call_fails(h->client, NULL, "GetRuntimeByPID", g_variant_new("(u)", strangers[i]), "NoSuchRuntime");
+
+                g_free(client_call_fails(h->client, NULL, "GetRuntimeByPID", g_variant_new("(u)", strangers[i]), "NoSuchRuntime"));
         }
         /* 0: the caller, which is no runtime here. */
         text = client_call_fails(h->client, NULL, "GetRuntimeByPID", g_variant_new("(u)", 0), "NoSuchRuntime");
@@ -329,7 +330,7 @@ static void test_unknown_id(Harness *h) {
 
         harness_start_daemon(h, NULL);
         for (size_t i = 0; i < G_N_ELEMENTS(calls); i++) {
-                g_autofree char *message = client_call_fails(h->client, NULL, calls[i].method, g_variant_new_parsed(calls[i].parameters), "NoSuchRuntime");
+                g_free(client_call_fails(h->client, NULL, calls[i].method, g_variant_new_parsed(calls[i].parameters), "NoSuchRuntime"));
         }
 }
 

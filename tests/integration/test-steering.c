@@ -256,7 +256,7 @@ static void test_set_limits(Harness *h) {
 /* As after an update that went wrong. */
 static void test_no_keeper(Harness *h) {
         g_autofree char *from = g_build_filename(harness_build_directory(), "runtime-managerd", NULL), *to = g_build_filename(h->directory, "alone", NULL);
-        g_autofree char *message = NULL, *again = NULL, *id = harness_id("alone"), *folder = NULL;
+        g_autofree char *id = harness_id("alone"), *folder = NULL;
         g_autoptr(GFile) source = g_file_new_for_path(from), target = g_file_new_for_path(to);
         g_autoptr(GError) error = NULL;
 

@@ -270,9 +270,11 @@ static void test_a_writer_that_is_always_faster_holds_up_no_reader(void) {
         pid_t pid = fork();
 
         g_assert_cmpint(pid, >=, 0);
-        if (pid == 0)
+        if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
                 for (;;)
                         ring_append(&ring->writer, RING_STREAM_STDOUT, 0, 0, "", 0);
+        }
         for (unsigned i = 0; i < 100000; i++) {
                 RingCursor cursor = ring_cursor_after(0);
                 struct ring_record record;
