@@ -160,7 +160,6 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
 
 static void peer_ping(Peer *peer) {
         PeerTable *table = peer->table;
-        g_autofree char *name = NULL;
         sd_bus_message *message = NULL;
         int r;
 

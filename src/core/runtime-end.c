@@ -230,20 +230,20 @@ static void runtime_on_deadline(Runtime *runtime) {
         }
 }
 
+/* One timer for three points in time; it may also come for one that was moved meanwhile. */
 void runtime_on_timer(Runtime *runtime) {
-        if (now_usec(CLOCK_MONOTONIC) >= runtime->chatter_usec) {
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+
+        if (now >= runtime->chatter_usec)
                 runtime_announce(runtime);
-                runtime_set_timer(runtime);
-                if (now_usec(CLOCK_MONOTONIC) < MIN_OF(runtime->deadline_usec, runtime->max_usec))
-                        return;
-        }
-        if (runtime->state < RUNTIME_STOPPING && now_usec(CLOCK_MONOTONIC) >= runtime->max_usec) {
+        if (runtime->state < RUNTIME_STOPPING && now >= runtime->max_usec) {
                 runtime_set_cause(runtime, RESULT_TIMEOUT, REASON_RUNTIME_MAX, REQUESTED_BY_LIMIT,
                                   g_strdup("The runtime has run for as long as it was allowed to."));
                 runtime_enter_stopping(runtime, STOP_STAGE_REQUEST);
-                return;
-        }
-        runtime_on_deadline(runtime);
+        } else if (now >= runtime->deadline_usec)
+                runtime_on_deadline(runtime);
+        else
+                runtime_set_timer(runtime);
 }
 
 void runtime_on_keeper_exit(Runtime *runtime) {

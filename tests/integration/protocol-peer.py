@@ -6,6 +6,7 @@ It shares nothing with the manager's own side, and stands for a language that kn
 
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -76,6 +77,20 @@ def status():
     initialize()
     send(method="status", params={"text": "Counting\nsheep"})
     send(method="unheard_of", params={"text": "ignored"})
+    serve()
+
+
+def chatty():
+    """Statuses in its handshake too: they are gathered, for a tenth of a second, and change nothing else. Some come just when that is over."""
+    started()
+    for attempt in range(20):
+        send(method="status", params={"text": "told at once"})
+        send(method="status", params={"text": "kept"})
+        select.select([], [], [], 0.1 + attempt * 0.0005)
+        send(method="status", params={"text": "in between"})
+        select.select([], [], [], 0.12)
+    initialize()
+    send(method="status", params={"text": "the last"})
     serve()
 
 
@@ -152,4 +167,4 @@ def deaf():
 
 READER, WRITER = connect()
 {function.__name__: function for function in
- (good, status, asks, wrong_ref, other_protocol, twice, broken, too_long, closes, refuses, stuck, leaves, deaf)}[sys.argv[1]]()
+ (good, status, chatty, asks, wrong_ref, other_protocol, twice, broken, too_long, closes, refuses, stuck, leaves, deaf)}[sys.argv[1]]()

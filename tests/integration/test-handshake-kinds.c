@@ -95,16 +95,17 @@ static void test_protocol(Harness *h) {
 }
 
 static void test_protocol_extras(Harness *h) {
-        static const char *const behaviours[] = {"status", "asks"};
+        static const struct {
+                const char *behaviour, *status;
+        } cases[] = {{"status", "Counting sheep"}, {"chatty", "the last"}, {"asks", ""}};
 
         if (!add_protocol_kinds(h))
                 return;
-        for (size_t i = 0; i < G_N_ELEMENTS(behaviours); i++) {
-                g_autofree char *path = start_peer(h, "socket", behaviours[i], 20 * G_USEC_PER_SEC);
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *path = start_peer(h, "socket", cases[i].behaviour, 20 * G_USEC_PER_SEC);
 
                 wait_ready(h, path);
-                if (i == 0)
-                        client_wait_string(h->client, path, "StatusText", "Counting sheep");
+                client_wait_string(h->client, path, "StatusText", cases[i].status);
                 g_variant_unref(stop(h, path));
         }
 }

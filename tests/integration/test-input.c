@@ -57,8 +57,7 @@ static char *start(Client *client, const char *script) {
 }
 
 static char *wait_text(Client *client, const char *path) {
-        g_autoptr(GVariant) report = client_wait_ended(client, path);
-
+        g_variant_unref(client_wait_ended(client, path));
         return client_read_text(client, path);
 }
 

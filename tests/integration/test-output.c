@@ -65,7 +65,7 @@ static Page read_page(Client *client, const char *path, const char *method, guin
 
 static void test_streams(Harness *h) {
         guint64 before = g_get_real_time(), seen[3] = {0};
-        g_autofree char *path = NULL, *output = NULL;
+        g_autofree char *path = NULL;
         g_autoptr(GVariant) report = NULL;
         g_autoptr(GPtrArray) lines = NULL;
 
@@ -193,7 +193,7 @@ static void test_long_line_followed(Harness *h) {
 
 static void test_unterminated(Harness *h) {
         static const Expected expected[] = {{1, 0, "a"}, {1, LINE_UNTERMINATED, "b"}};
-        g_autofree char *path = NULL, *text = NULL;
+        g_autofree char *path = NULL;
         g_autoptr(GVariant) report = NULL;
         g_autoptr(GPtrArray) lines = NULL;
         g_autoptr(GString) raw = NULL;
@@ -229,7 +229,6 @@ static void test_unterminated_after_part(Harness *h) {
 static void test_prompt(Harness *h) {
         static const Expected expected[] = {{1, LINE_PARTIAL, "name? "}, {1, 0, "hello you"}};
         g_autofree char *path = NULL;
-        g_autoptr(GVariant) report = NULL;
         g_autoptr(GPtrArray) lines = NULL;
 
         harness_start_daemon(h, NULL);
@@ -245,7 +244,7 @@ static void test_prompt(Harness *h) {
 
 static void test_around_ready(Harness *h) {
         static const Expected expected[] = {{1, 0, "before"}, {1, 0, "ready"}, {1, 0, "after"}};
-        g_autofree char *path = NULL, *state = NULL;
+        g_autofree char *path = NULL;
         g_autoptr(GPtrArray) lines = NULL;
 
         harness_add_kind(h, "saysready", "[Kind]\nDescription=Ready by a line\n[Handshake]\nType=line\nLine=^ready$\n");
