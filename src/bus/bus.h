@@ -53,6 +53,8 @@ int bus_kill(RuntimeObject *object, sd_bus_message *call, const char *who, int32
 /* An answer of the keeper as the answer to a call; userdata: the call, of which it takes the reference. */
 void bus_answer_call(void *userdata, int error, int fd);
 
+/* The peer is gone, and its calls that wait with it. */
+void bus_drop_peer_calls(Peer *peer);
 /* The connection is gone, and those who called with it. */
 void bus_drop_calls(Bus *bus);
 

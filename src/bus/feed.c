@@ -19,7 +19,7 @@
 
 #define BATCH_USEC (10 * USEC_PER_MSEC)
 /* An end waits for subscribers that read: not for one that has been silent for so long, and for all of them no longer than this. */
-#define FINISH_SILENCE_USEC (200 * USEC_PER_MSEC)
+#define FINISH_SILENCE_USEC (1 * USEC_PER_SEC)
 #define FINISH_MAX_USEC (5 * USEC_PER_SEC)
 
 typedef struct Stream {
@@ -27,6 +27,7 @@ typedef struct Stream {
         Peer *peer;
         unsigned sources;
         RingCursor cursor;
+        uint64_t marked, acknowledged; /* numbers of the next line wanted when a ping went out, and when its answer came */
         uint64_t next_usec; /* no batch before */
 } Stream;
 
@@ -62,25 +63,26 @@ static void stream_send_dropped(Stream *stream, uint64_t first, uint64_t count) 
                 peer_sent(stream->peer, LINES_OVERHEAD);
 }
 
-/* One batch: as many lines as are there and fit. */
+/* One batch: as many lines as are there and fit. Whatever the ring holds by now, the stream gets on: what can't be read is announced as dropped. */
 static int stream_send(Stream *stream) {
         const RingReader *ring = runtime_get_ring(stream->feed->runtime);
+        uint64_t wanted = stream->cursor.number, last = ring_reader_last(ring), first;
         g_autoptr(sd_bus_message) message = NULL;
-        uint64_t oldest = ring_reader_oldest(ring);
         size_t room, size;
         int r;
 
-        if (stream->cursor.number < oldest) {
-                stream_send_dropped(stream, stream->cursor.number, oldest - stream->cursor.number);
-                stream->cursor = ring_cursor_after(oldest - 1);
-        }
         r = sd_bus_message_new_signal(stream->feed->bus->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputLines");
         if (r < 0)
                 return r;
         room = MIN_OF(peer_get_room(stream->peer), LIMIT_SIGNAL_BATCH);
         r = lines_append(message, ring, &stream->cursor, LINES_TEXT | LINES_NO_GAP, UINT32_MAX, room, &size);
         if (r <= 0)
-                return r;
+                stream->cursor = ring_cursor_after(MAX_OF(last, wanted));
+        first = r > 0 ? stream->cursor.number - (uint64_t) r : stream->cursor.number;
+        if (first > wanted)
+                stream_send_dropped(stream, wanted, first - wanted);
+        if (r <= 0)
+                return 0;
         r = sd_bus_send_to(stream->feed->bus->bus, message, peer_get_name(stream->peer), NULL);
         if (r < 0)
                 return r;
@@ -214,7 +216,7 @@ Feed *feed_free(Feed *feed) {
         return NULL;
 }
 
-static Stream *feed_find(Feed *feed, const Peer *peer) {
+static Stream *feed_find(const Feed *feed, const Peer *peer) {
         for (unsigned i = 0; i < feed->streams->len; i++)
                 if (((Stream *) feed->streams->pdata[i])->peer == peer)
                         return feed->streams->pdata[i];
@@ -237,6 +239,7 @@ void feed_subscribe(Feed *feed, Peer *peer, FeedSource source, uint64_t after) {
         }
         stream->sources |= source;
         stream->cursor = ring_cursor_after(MIN_OF(after, ring_reader_last(runtime_get_ring(feed->runtime))));
+        stream->marked = stream->acknowledged = stream->cursor.number;
         feed_pump(feed);
 }
 
@@ -248,6 +251,10 @@ void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source) {
         stream->sources &= ~source;
         if (stream->sources == 0)
                 stream_free(stream);
+}
+
+bool feed_has_subscriber(const Feed *feed, const Peer *peer) {
+        return feed_find(feed, peer) != NULL;
 }
 
 unsigned feed_get_n_subscribers(const Feed *feed) {
@@ -266,14 +273,51 @@ void feed_drop_peer(Peer *peer) {
         }
 }
 
-void feed_pump_peer(Peer *peer) {
+void feed_mark_peer(Peer *peer) {
         GPtrArray *streams = peer_get_streams(peer);
 
-        /* Ending a runtime doesn't end its streams, so the array stays as it is. */
         for (unsigned i = 0; i < streams->len; i++) {
                 Stream *stream = streams->pdata[i];
 
-                if (stream_is_behind(stream))
-                        feed_pump(stream->feed);
+                stream->marked = stream->cursor.number;
         }
+}
+
+void feed_acknowledge_peer(Peer *peer) {
+        GPtrArray *streams = peer_get_streams(peer);
+
+        for (unsigned i = 0; i < streams->len; i++) {
+                Stream *stream = streams->pdata[i];
+
+                stream->acknowledged = stream->marked;
+        }
+}
+
+void feed_rewind_peer(Peer *peer) {
+        GPtrArray *streams = peer_get_streams(peer);
+
+        for (unsigned i = 0; i < streams->len; i++) {
+                Stream *stream = streams->pdata[i];
+
+                if (stream->acknowledged < stream->cursor.number)
+                        stream->cursor = ring_cursor_after(stream->acknowledged - 1);
+        }
+}
+
+void feed_pump_peer(Peer *peer) {
+        GPtrArray *streams = peer_get_streams(peer);
+        unsigned n, start;
+
+        /* A runtime that ends here may take its streams with it, and another's place in the array: then it is walked again. Each time from another
+         * place, so that those at the front don't always fill the window first. */
+        do {
+                n = streams->len;
+                start = n > 0 ? g_random_int_range(0, n) : 0;
+                for (unsigned i = 0; i < n && streams->len == n; i++) {
+                        Stream *stream = streams->pdata[(start + i) % n];
+
+                        if (stream_is_behind(stream))
+                                feed_pump(stream->feed);
+                }
+        } while (streams->len != n);
 }

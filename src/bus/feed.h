@@ -25,6 +25,7 @@ Feed *feed_free(Feed *feed);
 /* Sends lines with numbers above after to the peer, which has one stream of a runtime however often it subscribes. */
 void feed_subscribe(Feed *feed, Peer *peer, FeedSource source, uint64_t after);
 void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source);
+bool feed_has_subscriber(const Feed *feed, const Peer *peer);
 unsigned feed_get_n_subscribers(const Feed *feed);
 
 /* New lines are in the ring, or some window has room again. */
@@ -38,5 +39,9 @@ void feed_resume(Feed *feed);
 
 /* The peer has gone: its streams end, in whichever feeds they are. */
 void feed_drop_peer(Peer *peer);
+/* What was sent to the peer so far is asked to be acknowledged; it is; it may be lost, and is sent again. */
+void feed_mark_peer(Peer *peer);
+void feed_acknowledge_peer(Peer *peer);
+void feed_rewind_peer(Peer *peer);
 /* The peer has room again. */
 void feed_pump_peer(Peer *peer);

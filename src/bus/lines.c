@@ -12,21 +12,12 @@
 #include "util/limits.h"
 #include "util/text.h"
 
-static int append_text(sd_bus_message *message, const struct ring_record *record, const char *bytes, size_t *size) {
-        _cleanup_free_ char *text = NULL;
-        bool lossy;
-        int r;
-
-        text = text_for_bus(bytes, record->size, &lossy);
-        if (!text)
-                return -ENOMEM;
-        r = sd_bus_message_append(message, "(tytus)", record->number, record->stream, record->realtime_usec,
-                                  (uint32_t) record->flags | (lossy ? RING_LOSSY : 0), text);
-        *size += LINES_OVERHEAD + strlen(text);
-        return r;
+static int append_text(sd_bus_message *message, const struct ring_record *record, const char *text, bool lossy) {
+        return sd_bus_message_append(message, "(tytus)", record->number, record->stream, record->realtime_usec,
+                                     (uint32_t) record->flags | (lossy ? RING_LOSSY : 0), text);
 }
 
-static int append_bytes(sd_bus_message *message, const struct ring_record *record, const char *bytes, size_t *size) {
+static int append_bytes(sd_bus_message *message, const struct ring_record *record, const char *bytes) {
         int r;
 
         r = sd_bus_message_open_container(message, 'r', "tytuay");
@@ -36,10 +27,7 @@ static int append_bytes(sd_bus_message *message, const struct ring_record *recor
         if (r < 0)
                 return r;
         r = sd_bus_message_append_array(message, 'y', bytes, record->size);
-        if (r < 0)
-                return r;
-        *size += LINES_OVERHEAD + record->size;
-        return sd_bus_message_close_container(message);
+        return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
 int lines_append(sd_bus_message *message, const RingReader *ring, RingCursor *cursor, LinesFlags flags, uint32_t max, size_t size_max, size_t *ret_size) {
@@ -52,19 +40,30 @@ int lines_append(sd_bus_message *message, const RingReader *ring, RingCursor *cu
         if (r < 0)
                 return r;
         while (n < max) {
+                _cleanup_free_ char *text = NULL;
                 RingCursor next = *cursor;
                 struct ring_record record;
+                bool lossy = false;
+                size_t need;
 
                 r = ring_read(ring, &next, &record, bytes);
                 if (r < 0)
                         return r;
-                if (r == 0 || (n > 0 && size + LINES_OVERHEAD + record.size > size_max))
+                if (r == 0 || ((flags & LINES_NO_GAP) && n > 0 && record.number != cursor->number))
                         break;
-                if ((flags & LINES_NO_GAP) && record.number != cursor->number)
+                if (flags & LINES_TEXT) {
+                        text = text_for_bus(bytes, record.size, &lossy);
+                        if (!text)
+                                return -ENOMEM;
+                }
+                /* What is replaced grows. */
+                need = LINES_OVERHEAD + (text ? strlen(text) : record.size);
+                if (n > 0 && size + need > size_max)
                         break;
-                r = flags & LINES_TEXT ? append_text(message, &record, bytes, &size) : append_bytes(message, &record, bytes, &size);
+                r = text ? append_text(message, &record, text, lossy) : append_bytes(message, &record, bytes);
                 if (r < 0)
                         return r;
+                size += need;
                 *cursor = next;
                 n++;
         }

@@ -12,7 +12,7 @@
 
 typedef enum LinesFlags {
         LINES_TEXT = 1 << 0,   /* text, not bytes */
-        LINES_NO_GAP = 1 << 1, /* stop before a line whose number isn't the cursor's */
+        LINES_NO_GAP = 1 << 1, /* behind the first line, stop where one is missing */
 } LinesFlags;
 
 /* Appends an array of at most max lines and about size_max bytes (one line always), moving the cursor. Returns how many lines there are in it, or negative

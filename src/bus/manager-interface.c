@@ -179,6 +179,8 @@ static int method_list_runtimes(sd_bus_message *call, void *userdata, sd_bus_err
                 if (!list_filter_matches(filter, runtime))
                         continue;
                 size += ROW_SIZE;
+                for (char **label = runtime_get_options(runtime)->labels; label && *label; label++)
+                        size += strlen(*label) + 8;
                 r = sd_bus_message_open_container(reply, 'r', "soa{sv}");
                 if (r >= 0)
                         r = sd_bus_message_append(reply, "so", runtime_get_id(runtime), bus_get_object(bus, runtime)->path);

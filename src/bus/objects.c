@@ -18,6 +18,8 @@
 #include "util/names.h"
 
 typedef struct WaitCall {
+        RuntimeObject *object;
+        Peer *caller;
         sd_bus_message *call;
         bool until_ended;
 } WaitCall;
@@ -25,8 +27,19 @@ typedef struct WaitCall {
 static void wait_call_free(gpointer data) {
         WaitCall *wait = data;
 
+        g_ptr_array_remove_fast(peer_get_calls(wait->caller), wait);
         sd_bus_message_unref(wait->call);
         g_free(wait);
+}
+
+void bus_drop_peer_calls(Peer *peer) {
+        GPtrArray *calls = peer_get_calls(peer);
+
+        while (calls->len > 0) {
+                WaitCall *wait = calls->pdata[0];
+
+                g_ptr_array_remove(wait->object->wait_calls, wait);
+        }
 }
 
 static void message_unref(gpointer data) {
@@ -121,17 +134,38 @@ static void answer_waits(RuntimeObject *object) {
         }
 }
 
+/* A caller whose call timed out asks again, and we aren't told: its oldest call gives way. */
+static bool make_room_to_wait(RuntimeObject *object, const Peer *caller) {
+        unsigned n = 0, oldest = 0;
+
+        for (unsigned i = object->wait_calls->len; i > 0; i--)
+                if (((const WaitCall *) object->wait_calls->pdata[i - 1])->caller == caller) {
+                        oldest = i - 1;
+                        n++;
+                }
+        if (n >= LIMIT_WAITERS) {
+                const WaitCall *wait = object->wait_calls->pdata[oldest];
+
+                (void) sd_bus_reply_method_errorf(wait->call, RM_ERROR_TIMEOUT, "The same caller waits by later calls.");
+                g_ptr_array_remove_index(object->wait_calls, oldest);
+        }
+        return object->wait_calls->len < LIMIT_WAITS;
+}
+
 int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_bus_error *reterr) {
         RuntimeState state = runtime_get_state(object->runtime);
         WaitCall *wait;
+        Peer *caller;
 
         if (state == RUNTIME_ENDED || (state == RUNTIME_READY && !until_ended))
                 return answer_wait(object, call);
-        if (object->wait_calls->len >= LIMIT_WAITERS)
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this runtime already.", LIMIT_WAITERS);
+        caller = peer_table_get(object->bus->peers, sd_bus_message_get_sender(call));
+        if (!make_room_to_wait(object, caller))
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this runtime already.", LIMIT_WAITS);
         wait = g_new0(WaitCall, 1);
-        *wait = (WaitCall){sd_bus_message_ref(call), until_ended};
+        *wait = (WaitCall){object, caller, sd_bus_message_ref(call), until_ended};
         g_ptr_array_add(object->wait_calls, wait);
+        g_ptr_array_add(peer_get_calls(caller), wait);
         return 1;
 }
 
@@ -226,11 +260,17 @@ int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) 
 void bus_answer_call(void *userdata, int error, int fd) {
         g_autoptr(sd_bus_message) call = userdata;
 
-        if (error == 0)
-                (void) (fd >= 0 ? sd_bus_reply_method_return(call, "h", fd) : sd_bus_reply_method_return(call, NULL));
+        if (error == 0 && sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "OpenInput"))
+                (void) (fd >= 0 ? sd_bus_reply_method_return(call, "h", fd)
+                                : sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "The keeper gave no pipe."));
+        else if (error == 0)
+                (void) sd_bus_reply_method_return(call, NULL);
         else if (error == EAGAIN)
                 (void) sd_bus_reply_method_errorf(call, RM_ERROR_WOULD_BLOCK,
                                                   "The runtime hasn't read what it was sent before; nothing was written, try again later.");
+        else if ((error == ENOTCONN || error == EPIPE) && sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "Interrupt"))
+                (void) sd_bus_reply_method_errorf(call, RM_ERROR_HANDSHAKE_FAILED,
+                                                  "The runtime has closed the connection on which it would be interrupted; use Kill or Stop.");
         else if (error == EINVAL)
                 (void) sd_bus_reply_method_errorf(call, SD_BUS_ERROR_INVALID_ARGS, "The kernel refused the signal.");
         else

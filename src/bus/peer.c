@@ -16,6 +16,8 @@
 /* The bus as a whole, for all peers. */
 #define BUS_WINDOW (8U * LIMIT_WINDOW)
 
+#define RETRY_USEC (1 * USEC_PER_SEC)
+
 typedef struct Window {
         uint64_t sent, asked, acknowledged; /* bytes; asked: up to where the ping under way will acknowledge */
         uint64_t asked_usec;
@@ -30,6 +32,7 @@ struct PeerTable {
         GHashTable *peers; /* unique name → Peer */
         Window window;     /* of the bus itself */
         unsigned n_pings, pings_max;
+        sd_event_source *retry_timer;
         GQueue waiting;    /* peers that want to be pinged */
 };
 
@@ -39,8 +42,10 @@ struct Peer {
         Window window;
         GList in_waiting;
         bool is_waiting;
+        size_t refused; /* bytes sent past the window */
         GPtrArray *streams;
         GPtrArray *owned;
+        GPtrArray *calls;
         unsigned subscription;
 };
 
@@ -48,8 +53,10 @@ static uint64_t monotonic_usec(void) {
         return g_get_monotonic_time();
 }
 
+static void table_ping_bus(PeerTable *table);
 static void peer_ping(Peer *peer);
 static void peer_leave(Peer *peer);
+static void table_ping_bus(PeerTable *table);
 
 static void tell_room(Peer *peer) {
         if (peer_get_room(peer) > 0)
@@ -59,30 +66,35 @@ static void tell_room(Peer *peer) {
 static int on_bus_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         PeerTable *table = userdata;
         g_autoptr(GPtrArray) peers = g_ptr_array_new();
-        bool was_full = table->window.sent - table->window.acknowledged >= BUS_WINDOW;
         GHashTableIter iter;
         gpointer peer;
 
         table->window.ping = sd_bus_slot_unref(table->window.ping);
-        table->window.acknowledged = table->window.asked;
-        if (!was_full)
+        if (sd_bus_message_is_method_error(reply, NULL))
                 return 0;
+        table->window.acknowledged = table->window.asked;
         g_hash_table_iter_init(&iter, table->peers);
         while (g_hash_table_iter_next(&iter, NULL, &peer))
                 if (((Peer *) peer)->streams->len > 0)
                         g_ptr_array_add(peers, peer);
         for (unsigned i = 0; i < peers->len; i++)
                 tell_room(peers->pdata[i]);
+        table_ping_bus(table);
         return 0;
 }
 
+/* Without a time-out, for that would look like an answer. */
 static void table_ping_bus(PeerTable *table) {
         Window *window = &table->window;
+        g_autoptr(sd_bus_message) message = NULL;
+        int r;
 
         if (!table->bus || window->ping || window->sent - window->acknowledged < BUS_WINDOW / 8)
                 return;
-        if (sd_bus_call_method_async(table->bus, &window->ping, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId",
-                                     on_bus_answer, table, NULL) >= 0)
+        r = sd_bus_message_new_method_call(table->bus, &message, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId");
+        if (r >= 0)
+                r = sd_bus_call_async(table->bus, &window->ping, message, on_bus_answer, table, UINT64_MAX);
+        if (r >= 0)
                 window->asked = window->sent;
 }
 
@@ -93,6 +105,30 @@ static void table_ping_next(PeerTable *table) {
                 g_queue_unlink(&table->waiting, &peer->in_waiting);
                 peer->is_waiting = false;
                 peer_ping(peer);
+        }
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        table_ping_next(userdata);
+        return 0;
+}
+
+static void peer_wait(Peer *peer) {
+        peer->is_waiting = true;
+        g_queue_push_tail_link(&peer->table->waiting, &peer->in_waiting);
+}
+
+/* The bus refused the ping: it has its limits too, above all for peers that don't read. */
+static void peer_ping_later(Peer *peer) {
+        PeerTable *table = peer->table;
+
+        if (!peer->is_waiting)
+                peer_wait(peer);
+        if (!table->retry_timer)
+                (void) sd_event_add_time_relative(sd_bus_get_event(table->bus), &table->retry_timer, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry, table);
+        else {
+                (void) sd_event_source_set_time_relative(table->retry_timer, RETRY_USEC);
+                (void) sd_event_source_set_enabled(table->retry_timer, SD_EVENT_ONESHOT);
         }
 }
 
@@ -107,10 +143,16 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         /* An error made by the bus, or by sd-bus itself, says nothing about the peer. */
         if (!error || g_strcmp0(sender, peer->name) == 0) {
                 peer->window.acknowledged = peer->window.asked;
+                table->handler->on_acknowledged(table->userdata, peer);
+                if (!peer_is_full(peer))
+                        peer->refused = 0;
                 tell_room(peer);
                 peer_ping(peer);
         } else if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) || sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER)) {
                 peer_leave(peer);
+                return 0;
+        } else {
+                peer_ping_later(peer);
                 return 0;
         }
         table_ping_next(table);
@@ -119,25 +161,26 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
 
 static void peer_ping(Peer *peer) {
         PeerTable *table = peer->table;
-        g_autofree char *name = NULL;
         sd_bus_message *message = NULL;
         int r;
 
         if (!table->bus || peer->window.ping || peer->is_waiting || peer->window.sent - peer->window.acknowledged < PING_FROM)
                 return;
         if (table->n_pings >= table->pings_max) {
-                peer->is_waiting = true;
-                g_queue_push_tail_link(&table->waiting, &peer->in_waiting);
+                peer_wait(peer);
                 return;
         }
         r = sd_bus_message_new_method_call(table->bus, &message, peer->name, "/", "org.freedesktop.DBus.Peer", "Ping");
         if (r >= 0)
                 r = sd_bus_call_async(table->bus, &peer->window.ping, message, on_answer, peer, UINT64_MAX);
         sd_bus_message_unref(message);
-        if (r < 0)
+        if (r < 0) {
+                peer_ping_later(peer);
                 return;
+        }
         table->n_pings++;
         peer->window.asked = peer->window.sent;
+        table->handler->on_asked(table->userdata, peer);
         peer->window.asked_usec = monotonic_usec();
 }
 
@@ -152,6 +195,7 @@ static void peer_free(Peer *peer) {
                 g_queue_unlink(&table->waiting, &peer->in_waiting);
         g_ptr_array_unref(peer->streams);
         g_ptr_array_unref(peer->owned);
+        g_ptr_array_unref(peer->calls);
         g_free(peer->name);
         g_free(peer);
 }
@@ -231,6 +275,7 @@ void peer_table_recheck(PeerTable *table, bool same_bus) {
 
                 if (same_bus && (peer->subscription != 0 || peer->streams->len > 0 || peer->owned->len > 0)) {
                         /* So much that it is worth a ping. */
+                        table->handler->on_rewind(table->userdata, peer);
                         peer_sent(peer, PING_FROM);
                         tell_room(peer);
                 } else
@@ -252,6 +297,7 @@ PeerTable *peer_table_free(PeerTable *table) {
         }
         g_hash_table_unref(table->peers);
         sd_bus_slot_unref(table->window.ping);
+        sd_event_source_disable_unref(table->retry_timer);
         sd_bus_slot_unref(table->name_match);
         g_free(table);
         return NULL;
@@ -272,6 +318,7 @@ Peer *peer_table_get(PeerTable *table, const char *name) {
         peer->in_waiting.data = peer;
         peer->streams = g_ptr_array_new();
         peer->owned = g_ptr_array_new();
+        peer->calls = g_ptr_array_new();
         g_hash_table_insert(table->peers, peer->name, peer);
         return peer;
 }
@@ -289,10 +336,16 @@ size_t peer_get_room(const Peer *peer) {
         return MIN_OF(LIMIT_WINDOW - waiting, BUS_WINDOW - waiting_bus);
 }
 
-size_t peer_get_excess(const Peer *peer) {
-        uint64_t waiting = peer->window.sent - peer->window.acknowledged;
+bool peer_is_full(const Peer *peer) {
+        return peer->window.sent - peer->window.acknowledged >= LIMIT_WINDOW;
+}
 
-        return waiting > LIMIT_WINDOW ? waiting - LIMIT_WINDOW : 0;
+bool peer_refuse(Peer *peer, size_t size) {
+        if (peer->refused + size > LIMIT_REFUSALS)
+                return false;
+        peer->refused += size;
+        peer_sent(peer, size);
+        return true;
 }
 
 void peer_sent(Peer *peer, size_t size) {
@@ -312,6 +365,10 @@ GPtrArray *peer_get_streams(Peer *peer) {
 
 GPtrArray *peer_get_owned(Peer *peer) {
         return peer->owned;
+}
+
+GPtrArray *peer_get_calls(Peer *peer) {
+        return peer->calls;
 }
 
 unsigned peer_get_subscription(const Peer *peer) {

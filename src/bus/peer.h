@@ -16,6 +16,11 @@ typedef struct PeerTable PeerTable;
 typedef struct Peer Peer;
 
 typedef struct PeerHandler {
+        /* A ping goes out behind all that was sent so far, and its answer has come. */
+        void (*on_asked)(void *userdata, Peer *peer);
+        void (*on_acknowledged)(void *userdata, Peer *peer);
+        /* The connection was lost: what it has not acknowledged may be lost too. */
+        void (*on_rewind)(void *userdata, Peer *peer);
         /* There is room in its window again. */
         void (*on_room)(void *userdata, Peer *peer);
         /* It has left the bus; it is freed when this returns. */
@@ -39,10 +44,12 @@ Peer *peer_table_get(PeerTable *table, const char *name);
 Peer *peer_table_find(PeerTable *table, const char *name);
 
 const char *peer_get_name(const Peer *peer);
-/* How many bytes may be sent to it now. */
+/* How many bytes of output may be sent to it now: as its own window and that of the bus go. */
 size_t peer_get_room(const Peer *peer);
-/* How many bytes it was sent past its window. */
-size_t peer_get_excess(const Peer *peer);
+/* Its own window is full: it has not read what it was sent. */
+bool peer_is_full(const Peer *peer);
+/* Whether such a peer may be sent a refusal of this size, for even those add up; counts it as sent. */
+bool peer_refuse(Peer *peer, size_t size);
 /* Tells that so much was sent to it. */
 void peer_sent(Peer *peer, size_t size);
 /* Whether it owes an answer for longer than usec. */
@@ -51,5 +58,6 @@ bool peer_is_silent(const Peer *peer, uint64_t usec);
 /* For the owner; begins as NULL and 0. */
 GPtrArray *peer_get_streams(Peer *peer);
 GPtrArray *peer_get_owned(Peer *peer); /* runtimes that it owns */
+GPtrArray *peer_get_calls(Peer *peer); /* of its calls that wait */
 unsigned peer_get_subscription(const Peer *peer);
 void peer_set_subscription(Peer *peer, unsigned flags);

@@ -163,7 +163,8 @@ static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *
                 return r;
         if (flags == 0 || (flags & ~(SUBSCRIBE_LIFE | SUBSCRIBE_OUTPUT)))
                 return sd_bus_error_set(reterr, SD_BUS_ERROR_INVALID_ARGS, "flags must be 1 (life), 2 (output) or 3 (both).");
-        if ((flags & SUBSCRIBE_OUTPUT) && feed_get_n_subscribers(object->feed) >= LIMIT_SUBSCRIBERS)
+        /* One that is subscribed already may begin anew. */
+        if ((flags & SUBSCRIBE_OUTPUT) && feed_get_n_subscribers(object->feed) >= LIMIT_SUBSCRIBERS && !feed_has_subscriber(object->feed, peer))
                 return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "The runtime has %u subscribers already.", LIMIT_SUBSCRIBERS);
         r = sd_bus_reply_method_return(call, "t", ring_reader_last(runtime_get_ring(object->runtime)));
         if (r >= 0 && (flags & SUBSCRIBE_OUTPUT))
@@ -249,14 +250,15 @@ static int method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error 
         RuntimeObject *object = userdata;
         LimitSet set = *runtime_get_limits(object->runtime);
         LimitsCall *limits;
+        unsigned keys;
         int r;
 
-        r = limits_request_read(call, &set, reterr);
+        r = limits_request_read(call, &set, &keys, reterr);
         if (r < 0)
                 return r;
         limits = g_new(LimitsCall, 1);
         *limits = (LimitsCall){object->bus, g_strdup(runtime_get_id(object->runtime)), set, sd_bus_message_ref(call)};
-        r = runtime_set_limits(object->runtime, &set, on_limits_set, limits, reterr);
+        r = runtime_set_limits(object->runtime, &set, keys, on_limits_set, limits, reterr);
         if (r < 0) {
                 sd_bus_message_unref(limits->call);
                 g_free(limits->id);

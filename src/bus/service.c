@@ -16,14 +16,13 @@
 #include <time.h>
 
 #include "bus/bus.h"
+#include "core/sd-error.h"
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
 
 /* What the answer to a call takes in the caller's window, unless more is counted where it is made. */
 #define ANSWER_SIZE 512U
-/* How far past the window refusals go. */
-#define REFUSALS_SIZE (64U * 1024U)
 /* The session bus allows thousands of open calls; the system bus 128. */
 #define PINGS_MAX 256U
 #define RETRY_USEC (1 * USEC_PER_SEC)
@@ -54,17 +53,30 @@ static void on_gone(void *userdata, Peer *peer) {
 
         g_ptr_array_remove_fast(bus->subscribers, peer);
         ownership_drop_peer(peer);
+        bus_drop_peer_calls(peer);
         feed_drop_peer(peer);
 }
 
-static const PeerHandler peer_handler = {on_room, on_gone};
+static void on_asked(void *userdata, Peer *peer) {
+        feed_mark_peer(peer);
+}
+
+static void on_acknowledged(void *userdata, Peer *peer) {
+        feed_acknowledge_peer(peer);
+}
+
+static void on_rewind(void *userdata, Peer *peer) {
+        feed_rewind_peer(peer);
+}
+
+static const PeerHandler peer_handler = {on_asked, on_acknowledged, on_rewind, on_room, on_gone};
 
 static size_t bus_answer_size(Bus *bus, sd_bus_message *call) {
         const char *member = sd_bus_message_get_member(call) ?: "";
 
         /* Those that sd-bus answers by itself. */
         if (strcmp(member, "GetManagedObjects") == 0)
-                return (g_hash_table_size(bus->objects) + 1) * 2048;
+                return (g_hash_table_size(bus->objects) + 1) * 4096;
         if (strcmp(member, "GetAll") == 0 || strcmp(member, "Introspect") == 0)
                 return 8192;
         return ANSWER_SIZE;
@@ -79,13 +91,13 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
         if (!sender || sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
                 return 0;
         peer = peer_table_get(bus->peers, sender);
-        if (peer_get_room(peer) > 0) {
+        /* Who reads is answered however much is on its way to others. */
+        if (!peer_is_full(peer)) {
                 peer_sent(peer, bus_answer_size(bus, message));
                 return 0;
         }
-        if (peer_get_excess(peer) > REFUSALS_SIZE)
+        if (!peer_refuse(peer, ANSWER_SIZE))
                 return 1;
-        peer_sent(peer, ANSWER_SIZE);
         (void) sd_bus_reply_method_errorf(message, RM_ERROR_LIMIT_EXCEEDED,
                                           "You have not read what you were sent (%u bytes): answer the Ping of org.freedesktop.DBus.Peer first.",
                                           LIMIT_WINDOW);
@@ -129,6 +141,9 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
         service->name_call = sd_bus_slot_unref(service->name_call);
         if (!error)
                 (void) sd_bus_message_read(reply, "u", &result);
+        /* The connection ends: on_disconnected() comes next. */
+        if (sd_error_is_local(error))
+                return 0;
         if (error) {
                 service->handler->on_failed(service->userdata, error->message);
                 return 0;

@@ -449,12 +449,14 @@ static int check_together(const StartOptions *options, sd_bus_error *reterr) {
         size_t size = 0, words = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(lists); i++)
-                for (char **word = lists[i]; word && *word; word++, words++)
+                for (char **word = lists[i]; word && *word; word++) {
                         size += strlen(*word) + 1;
+                        words += lists[i] != options->environment;
+                }
         if (size > LIMIT_COMMAND)
                 return refuse_size(reterr, "Command", "words (in bytes, with Arguments and Environment)", LIMIT_COMMAND);
-        if (words > LIMIT_ARGUMENTS + LIMIT_ENVIRONMENT)
-                return refuse_size(reterr, "Command", "words (with Arguments and Environment)", LIMIT_ARGUMENTS);
+        if (words > LIMIT_ARGUMENTS)
+                return refuse_size(reterr, "Command", "words (with Arguments)", LIMIT_ARGUMENTS);
         return 0;
 }
 
@@ -520,6 +522,8 @@ int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bu
         while ((r = next_entry(message, &name)) > 0) {
                 if (strcmp(name, "TimeoutStopUSec") != 0)
                         return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "Stop has no option \"%.64s\", only TimeoutStopUSec.", name);
+                if (timeout_usec != TIME_UNSET)
+                        return refuse(reterr, name, "is there twice");
                 r = enter_value(message, name, "t", reterr);
                 if (r >= 0)
                         r = sd_bus_message_read(message, "t", &timeout_usec);
@@ -587,7 +591,8 @@ void ownership_request_done(OwnershipRequest *request) {
         g_clear_pointer(&request->name, g_free);
 }
 
-int limits_request_read(sd_bus_message *message, LimitSet *limits, sd_bus_error *reterr) {
+int limits_request_read(sd_bus_message *message, LimitSet *limits, unsigned *ret_keys, sd_bus_error *reterr) {
+        unsigned keys = 0;
         const char *name;
         int limit, r;
 
@@ -601,6 +606,9 @@ int limits_request_read(sd_bus_message *message, LimitSet *limits, sd_bus_error 
                 limit = find_limit(name);
                 if (limit < 0)
                         return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "There is no limit \"%.64s\".", name);
+                if (keys & (1U << limit))
+                        return refuse(reterr, limit_key_table[limit].name, "is there twice");
+                keys |= 1U << limit;
                 r = read_limit(message, limit, limits, reterr);
                 if (r < 0)
                         return r;
@@ -610,5 +618,6 @@ int limits_request_read(sd_bus_message *message, LimitSet *limits, sd_bus_error 
         }
         if (r < 0)
                 return r;
+        *ret_keys = keys;
         return sd_bus_message_exit_container(message);
 }

@@ -28,5 +28,5 @@ typedef struct OwnershipRequest {
 int ownership_request_read(sd_bus_message *message, OwnershipRequest *ret, sd_bus_error *reterr);
 void ownership_request_done(OwnershipRequest *request);
 
-/* Reads a{sv} of limits into limits, which holds those that are set now. */
-int limits_request_read(sd_bus_message *message, LimitSet *limits, sd_bus_error *reterr);
+/* Reads a{sv} of limits into limits, which holds those that are set now; ret_keys has a bit (1 << LimitKey) for each that was there. */
+int limits_request_read(sd_bus_message *message, LimitSet *limits, unsigned *ret_keys, sd_bus_error *reterr);

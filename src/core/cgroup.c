@@ -5,6 +5,7 @@
 #include "core/cgroup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <linux/magic.h>
 #include <string.h>
@@ -47,6 +48,15 @@ static int read_file(const char *cgroup, const char *child, const char *file, ch
                 return -ENOENT;
         path = g_build_filename(mount, cgroup, child ?: file, child ? file : NULL, NULL);
         return g_file_get_contents(path, ret, NULL, NULL) ? 0 : -ENOENT;
+}
+
+void cgroup_kill(const char *cgroup) {
+        g_autofree char *path = g_build_filename(cgroup_mount() ?: "/", cgroup, "cgroup.kill", NULL);
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0)
+                (void) !write(fd, "1", 1);
 }
 
 static int parse(const char *text, uint64_t *ret) {

@@ -12,6 +12,9 @@ const char *cgroup_mount(void);
 /* The cgroup of a process, as "/a/b"; -ESRCH. */
 int cgroup_of_pid(pid_t pid, char **ret);
 
+/* SIGKILL to all processes of a cgroup and those below; nothing if there is no such cgroup. */
+void cgroup_kill(const char *cgroup);
+
 /* A number from a file of a cgroup ("max" is UINT64_MAX), or the number behind key in a file of "key value" lines; -ENOENT, -ENODATA. */
 int cgroup_read(const char *cgroup, const char *child, const char *file, const char *key, uint64_t *ret);
 /* Sum of field ("rbytes") over all devices in io.stat. */

@@ -25,6 +25,7 @@ struct Handshake {
         int64_t next_id;
         int64_t pending[HANDSHAKE_PENDING_MAX]; /* ids, 0 = free; next_pending is the oldest */
         size_t next_pending;
+        bool closed; /* there was a connection */
 };
 
 static const char *const type_names[_HANDSHAKE_TYPE_MAX] = {
@@ -387,6 +388,7 @@ int handshake_line_matched(Handshake *handshake, HandshakeOutcome *ret) {
 
 /* Nothing is said until the runtime has spoken first; a runtime over pipes never opens anything. */
 int handshake_opened(Handshake *handshake, HandshakeOutcome *ret) {
+        handshake->closed = false;
         *ret = (HandshakeOutcome){};
         return 0;
 }
@@ -395,6 +397,7 @@ int handshake_closed(Handshake *handshake, HandshakeOutcome *ret) {
         _cleanup_(handshake_outcome_done) HandshakeOutcome outcome = {};
         int r = 0;
 
+        handshake->closed = true;
         if (speaks(handshake))
                 r = refuse(handshake, &outcome, HANDSHAKE_REASON_CONNECTION_CLOSED,
                            g_strdup(handshake->phase == HANDSHAKE_READY ? "The runtime closed its control connection"
@@ -438,7 +441,7 @@ int handshake_notify(Handshake *handshake, const void *bytes, size_t size, Hands
 char *handshake_request(Handshake *handshake, const char *method, int64_t *ret_id) {
         char *line;
 
-        if (handshake->type != HANDSHAKE_PROTOCOL || handshake->phase != HANDSHAKE_READY)
+        if (handshake->type != HANDSHAKE_PROTOCOL || handshake->phase != HANDSHAKE_READY || handshake->closed)
                 return NULL;
         line = message_compose(handshake->next_id, method, json_object());
         if (!line)

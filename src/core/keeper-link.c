@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <glib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -37,6 +38,8 @@ struct KeeperLink {
 
         GQueue queue; /* GBytes, each one message */
         size_t queued;
+        bool watching; /* LINK_WATCH is to be sent when the queue is empty */
+        uint64_t watch_after;
 
         GHashTable *requests; /* cookie → Request */
         uint32_t last_cookie;
@@ -70,6 +73,10 @@ static int keeper_link_flush(KeeperLink *link) {
                         return r;
                 link->queued -= size;
                 g_bytes_unref(g_queue_pop_head(&link->queue));
+        }
+        if (g_queue_is_empty(&link->queue) && link->watching) {
+                link->watching = false;
+                return keeper_link_watch(link, link->watch_after);
         }
         return keeper_link_update_events(link);
 }
@@ -133,7 +140,7 @@ static int handle_exited(KeeperLink *link, const void *message, int fd) {
 
         if (exited->code != CLD_EXITED && exited->code != CLD_KILLED && exited->code != CLD_DUMPED)
                 return -EBADMSG;
-        if (exited->status < 0 || exited->status > 255)
+        if (exited->code == CLD_EXITED ? exited->status < 0 || exited->status > 255 : exited->status < 1 || exited->status > SIGRTMAX)
                 return -EBADMSG;
         link->handler->on_exited(link->userdata, exited);
         return 0;
@@ -153,7 +160,8 @@ static int handle_reply(KeeperLink *link, const void *message, int fd) {
         const struct link_reply *reply = message;
         g_autofree Request *request = NULL;
 
-        if (!g_hash_table_steal_extended(link->requests, GUINT_TO_POINTER(reply->cookie), NULL, (gpointer *) &request) || reply->error < 0)
+        /* In this order: a request that gets no sane answer is still there to be answered when the link is freed. */
+        if (reply->error < 0 || !g_hash_table_steal_extended(link->requests, GUINT_TO_POINTER(reply->cookie), NULL, (gpointer *) &request))
                 return -EBADMSG;
         if (request->reply)
                 request->reply(request->userdata, reply->error, fd);
@@ -246,7 +254,10 @@ static int on_link_io(sd_event_source *source, int socket_fd, uint32_t revents, 
                 size = link_receive_message(link->socket_fd, buffer, &fd);
                 if (size == -EAGAIN)
                         break;
-                r = size <= 0 ? (size == -ECONNRESET ? 0 : (int) size) : keeper_link_dispatch(link, buffer, size, fd, &freed);
+                /* Said once, and before all that the keeper said, when it ended without having read all of ours. */
+                if (size == -ECONNRESET)
+                        continue;
+                r = size <= 0 ? (int) size : keeper_link_dispatch(link, buffer, size, fd, &freed);
                 if (freed)
                         return 0;
                 /* A handler may find out for itself, by sending, that nobody is there: the end of file is still to be read. */
@@ -321,6 +332,12 @@ int keeper_link_collect(KeeperLink *link) {
 int keeper_link_watch(KeeperLink *link, uint64_t after) {
         struct link_watch watch = {.type = LINK_WATCH, .after = after};
 
+        /* One at a time, and the last one counts: it waits for its turn outside the queue. */
+        if (!g_queue_is_empty(&link->queue)) {
+                link->watching = true;
+                link->watch_after = after;
+                return 0;
+        }
         return keeper_link_post(link, &watch, sizeof(watch), NULL, 0);
 }
 

@@ -29,3 +29,5 @@ typedef struct LimitKeyInfo {
 extern const LimitKeyInfo limit_key_table[_LIMIT_KEY_MAX];
 
 LimitSet limit_set_none(void);
+/* Bits (1 << LimitKey) of those that are set. */
+unsigned limit_set_keys(const LimitSet *set);

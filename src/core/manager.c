@@ -55,7 +55,9 @@ static void manager_remove(Manager *manager, Entry *entry) {
         else
                 manager->n_runtimes--;
         manager->handler->on_removed(manager->userdata, entry->runtime);
-        record_store_remove(manager->context.records, id);
+        /* The keeper of one that runs is found by what is in there. */
+        if (entry->ended || !runtime_is_started(entry->runtime))
+                record_store_remove(manager->context.records, id);
         sd_event_source_disable_unref(entry->retain_timer);
         runtime_free(entry->runtime);
         g_free(entry);
@@ -287,12 +289,14 @@ static int manager_refuse_one_more(sd_bus_error *reterr) {
 
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr) {
         g_autoptr(StartOptions) owned = options;
-        g_autofree char *directory = NULL;
+        g_autofree char *directory = NULL, *id = NULL;
         g_autoptr(Plan) plan = NULL;
         const Kind *kind;
         Entry *entry;
         int r;
 
+        if (!scope_bus_is_connected(manager->context.scopes))
+                return sd_bus_error_set(reterr, RM_ERROR_START_FAILED, "There is no connection to systemd just now; try again in a moment.");
         r = manager_find_kind(manager, kind_name, &kind, reterr);
         if (r < 0)
                 return r;
@@ -311,7 +315,8 @@ int manager_start(Manager *manager, const char *kind_name, StartOptions *options
                 options->description = g_strdup_printf("Runtime %s (%s)", options->id, kind->name);
         }
 
-        directory = g_build_filename(manager->runtime_directory, options->id, NULL);
+        id = g_strdup(options->id);
+        directory = g_build_filename(manager->runtime_directory, id, NULL);
         r = plan_new(kind, options, options->id, directory, &plan, reterr);
         if (r < 0)
                 return r;
@@ -320,9 +325,11 @@ int manager_start(Manager *manager, const char *kind_name, StartOptions *options
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
                                          g_strerror(-r));
-        r = manager_add(manager, kind, options, plan, directory, ret, reterr);
         /* From runtime_new() on the options are the runtime's, whether it came to be or not. */
         owned = NULL;
+        r = manager_add(manager, kind, options, plan, directory, ret, reterr);
+        if (r < 0)
+                record_store_remove(manager->context.records, id);
         return r;
 }
 

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Only this room touches the runtime directory. It works on directory fds, follows no links, and removes only what is known to be made
- * there: the sockets of a keeper. */
+/* Only this room touches the runtime directory. It works on directory fds and follows no links. */
 
 #include "core/record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/macro.h"
-#include "util/names.h"
+
+#define DEPTH_MAX 16U
 
 struct RecordStore {
         char *path;
@@ -55,14 +57,38 @@ int record_store_add(RecordStore *store, const char *id, char **ret_path) {
         return 0;
 }
 
-void record_store_remove(RecordStore *store, const char *id) {
-        static const char *const files[] = {RM_KEEPER_SOCKET, RM_CONTROL_SOCKET, RM_NOTIFY_SOCKET};
-        _cleanup_close_ int fd = -EBADF;
+/* A runtime knows its folder, and may have put anything into it. Links are removed, not followed. */
+static void remove_contents(int fd, unsigned depth) {
+        struct dirent *entry;
+        DIR *dir;
 
-        fd = openat(store->fd, id, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        dir = fdopendir(fd);
+        if (!dir) {
+                fd_close(fd);
+                return;
+        }
+        while ((entry = readdir(dir))) {
+                int child;
+
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                if (unlinkat(dirfd(dir), entry->d_name, 0) >= 0 || depth == 0)
+                        continue;
+                child = openat(dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (child < 0)
+                        continue;
+                remove_contents(child, depth - 1);
+                (void) unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+        }
+        closedir(dir);
+}
+
+void record_store_remove(RecordStore *store, const char *id) {
+        int fd;
+
+        fd = openat(store->fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return;
-        for (size_t i = 0; i < ELEMENTSOF(files); i++)
-                (void) unlinkat(fd, files[i], 0);
+        remove_contents(fd, DEPTH_MAX);
         (void) unlinkat(store->fd, id, AT_REMOVEDIR);
 }

@@ -12,6 +12,7 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
+#include "core/cgroup.h"
 #include "core/runtime-private.h"
 #include "core/sd-autoptr.h"
 #include "util/names.h"
@@ -42,6 +43,14 @@ static const char *runtime_stop_message(const Runtime *runtime) {
         return handshake_phase(runtime->handshake) == HANDSHAKE_READY ? runtime->kind->stop.message : NULL;
 }
 
+/* systemd hasn't made the scope when it should have, and isn't waited for: it will find the stop behind the start. */
+static void runtime_drop_start(Runtime *runtime) {
+        if (!runtime->scope_pending)
+                return;
+        runtime->scope = scope_free(runtime->scope);
+        runtime->scope_pending = false;
+}
+
 /* Does what belongs to a stage; false if this runtime has no such stage. */
 static bool runtime_act(Runtime *runtime, StopStage stage) {
         g_autofree char *request = NULL;
@@ -62,6 +71,7 @@ static bool runtime_act(Runtime *runtime, StopStage stage) {
         case STOP_STAGE_TERMINATE:
                 return runtime->link && keeper_link_signal(runtime->link, LINK_WHO_ALL, SIGTERM, NULL, NULL) >= 0;
         case STOP_STAGE_KILL:
+                runtime->killed = true;
                 return runtime->link && keeper_link_signal(runtime->link, LINK_WHO_ALL, SIGKILL, NULL, NULL) >= 0;
         case STOP_STAGE_UNIT:
         case _STOP_STAGE_MAX:
@@ -69,10 +79,13 @@ static bool runtime_act(Runtime *runtime, StopStage stage) {
         }
         if (runtime->keeper_pid > 0)
                 (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
+        if (runtime->control_group[0] != '\0')
+                cgroup_kill(runtime->control_group);
         if (runtime->scope) {
                 scope_kill(runtime->scope);
                 scope_stop(runtime->scope);
         }
+        runtime_drop_start(runtime);
         return true;
 }
 
@@ -81,11 +94,12 @@ static void runtime_begin_stage(Runtime *runtime, StopStage stage) {
 
         while (!runtime_act(runtime, stage))
                 stage++;
-        if (stage != STOP_STAGE_NONE)
+        /* When nothing of it runs any more, what is left to do is no part of the stop. */
+        if (stage != STOP_STAGE_NONE && !runtime->done)
                 runtime->stop_stage = stage;
         timeout_usec = stage >= STOP_STAGE_KILL ? MAX_OF(runtime->stop_timeout_usec, KILL_TIMEOUT_USEC) : runtime->stop_timeout_usec;
         /* The keeper gives what a main process left behind one such time itself. */
-        if (stage == STOP_STAGE_NONE)
+        if (stage == STOP_STAGE_NONE && runtime->stop_stage == STOP_STAGE_NONE)
                 timeout_usec += KILL_TIMEOUT_USEC;
         runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(timeout_usec, TIMEOUT_MAX_USEC));
 }
@@ -103,8 +117,9 @@ void runtime_enter_stopping(Runtime *runtime, StopStage first) {
         if (!runtime->has_cause)
                 runtime->report->phase = runtime->state;
         if (stepping) {
-                g_free(runtime->report->step);
-                runtime->report->step = g_strdup(runtime_get_step(runtime));
+                /* Only one that runs: the end may have begun between two commands. */
+                if (!runtime->report->step && runtime->main_pid != 0)
+                        runtime->report->step = g_strdup(runtime_get_step(runtime));
                 runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
         }
         runtime_set_state(runtime, RUNTIME_STOPPING, USEC_INFINITY);
@@ -118,7 +133,14 @@ void runtime_enter_stopping(Runtime *runtime, StopStage first) {
 void runtime_escalate(Runtime *runtime) {
         StopStage stage = runtime->stop_stage;
 
-        if (runtime->keeper_pid == 0 || stage >= STOP_STAGE_KILL)
+        /* All has ended, and systemd hasn't said so yet: that is no stage of a stop. */
+        if (runtime->keeper_pid == 0 && runtime->done && runtime->scope) {
+                scope_stop(runtime->scope);
+                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + UNIT_TIMEOUT_USEC);
+                runtime_announce(runtime);
+                return;
+        }
+        if (runtime->keeper_pid == 0 || runtime->done || stage >= STOP_STAGE_KILL)
                 stage = STOP_STAGE_UNIT;
         else
                 stage = MAX_OF(stage + 1, STOP_STAGE_TERMINATE);
@@ -127,6 +149,7 @@ void runtime_escalate(Runtime *runtime) {
                 stage = STOP_STAGE_KILL;
         runtime_begin_stage(runtime, stage);
         runtime_announce(runtime);
+        runtime_check_end(runtime);
 }
 
 void runtime_collect(Runtime *runtime) {
@@ -185,6 +208,7 @@ static void runtime_on_deadline(Runtime *runtime) {
                 if (!runtime->start_error)
                         runtime->start_error = g_strdup(RM_ERROR_TIMEOUT);
                 runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+                runtime_drop_start(runtime);
                 runtime_collect(runtime);
                 runtime_check_end(runtime);
                 break;
@@ -195,8 +219,11 @@ static void runtime_on_deadline(Runtime *runtime) {
                 break;
         case RUNTIME_CONNECTING:
         case RUNTIME_INITIALIZING:
-                runtime_set_cause(runtime, RESULT_TIMEOUT, REASON_HANDSHAKE_DEADLINE, REQUESTED_BY_LIMIT,
-                                  g_strdup(runtime->state == RUNTIME_CONNECTING ? "connection timed out" : "initialization timed out"));
+                if (runtime->closed)
+                        runtime_set_cause(runtime, RESULT_HANDSHAKE_FAILED, REASON_CONNECTION_CLOSED, REQUESTED_BY_NOBODY, TAKE_PTR(runtime->closed));
+                else
+                        runtime_set_cause(runtime, RESULT_TIMEOUT, REASON_HANDSHAKE_DEADLINE, REQUESTED_BY_LIMIT,
+                                          g_strdup(runtime->state == RUNTIME_CONNECTING ? "connection timed out" : "initialization timed out"));
                 runtime_enter_stopping(runtime, STOP_STAGE_TERMINATE);
                 break;
         case RUNTIME_STOPPING:
@@ -209,9 +236,12 @@ static void runtime_on_deadline(Runtime *runtime) {
         }
 }
 
+/* One timer for three points in time; it may also come for one that was moved meanwhile. */
 void runtime_on_timer(Runtime *runtime) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
+        if (now >= runtime->chatter_usec)
+                runtime_announce(runtime);
         if (runtime->state < RUNTIME_STOPPING && now >= runtime->max_usec)
                 runtime_stop_for(runtime, RESULT_TIMEOUT, REASON_RUNTIME_MAX, REQUESTED_BY_LIMIT,
                                  g_strdup("The runtime has run for as long as it was allowed to."), STOP_STAGE_REQUEST);
@@ -220,8 +250,10 @@ void runtime_on_timer(Runtime *runtime) {
                                  g_strdup(runtime->owner_reason == REASON_NO_OWNER ? "Nobody took ownership of the runtime in time."
                                                                                    : "The owner of the runtime has left the bus."),
                                  STOP_STAGE_REQUEST);
-        else
+        else if (now >= runtime->deadline_usec)
                 runtime_on_deadline(runtime);
+        else
+                runtime_set_timer(runtime);
 }
 
 void runtime_on_keeper_exit(Runtime *runtime) {
@@ -238,7 +270,7 @@ void runtime_on_keeper_exit(Runtime *runtime) {
         }
 
         if (!runtime->done && !runtime->has_cause) {
-                runtime_set_cause(runtime, runtime->run_sent ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
+                runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
                                   g_strdup("The keeper of the runtime ended before the runtime."));
                 runtime_enter_stopping(runtime, STOP_STAGE_UNIT);
         } else if (runtime->scope && runtime->state == RUNTIME_STOPPING) {
@@ -291,7 +323,8 @@ static void runtime_complete_report(Runtime *runtime) {
                 report->duration_usec = (runtime->ended_usec ?: now_usec(CLOCK_MONOTONIC)) - runtime->executed_usec;
         if (runtime->exited) {
                 bool killed = runtime->exit_code != CLD_EXITED && runtime->exit_status == SIGKILL;
-                bool oom = killed && (runtime->scope_result == SCOPE_RESULT_OOM_KILL || (report->oom_kills != UINT64_MAX && report->oom_kills > 0));
+                bool oom = killed && !runtime->killed &&
+                           (runtime->scope_result == SCOPE_RESULT_OOM_KILL || (report->oom_kills != UINT64_MAX && report->oom_kills > 0));
 
                 report_set_exit(report, runtime->exit_code, runtime->exit_status, oom, runtime->has_cause);
                 if (!runtime->has_cause && report->result != RESULT_SUCCESS)

@@ -48,6 +48,8 @@ struct Runtime {
         bool done;        /* it has told all */
 
         Handshake *handshake;
+        uint32_t told;    /* the command that the keeper was told to run last */
+        bool is_told;     /* it hasn't answered yet */
         uint32_t command; /* that runs, or ran last; n_steps is the runtime's own */
         pid_t main_pid;
         char *status_text, *node, *connection;
@@ -60,9 +62,16 @@ struct Runtime {
         bool ending;     /* on_ending() is being waited for */
         bool exited;     /* exit_code and exit_status of the main process are known */
         int exit_code, exit_status;
+        uint64_t exited_usec; /* CLOCK_MONOTONIC, when we were told */
         ScopeResult scope_result;
         StopStage stop_stage;
         uint64_t stop_timeout_usec;
+        bool killed;       /* SIGKILL was sent at somebody's request */
+        bool has_unit;     /* there is a unit, or was */
+        bool told_closed;  /* that the control connection was closed */
+        char *closed;      /* it was closed before ready; what to say if the process doesn't end at once */
+        uint64_t chatter_usec; /* when to announce what the runtime says of itself, CLOCK_MONOTONIC */
+        uint64_t announced_usec;
         char *start_error; /* name of the D-Bus error that answers the start */
 
         RingReader ring;
@@ -72,10 +81,13 @@ uint64_t now_usec(clockid_t clock);
 
 /* runtime.c */
 void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t timeout_usec);
+/* Deadline, RuntimeMaxUSec, and what waits to be announced: the next of them. */
 void runtime_set_timer(Runtime *runtime);
 void runtime_set_deadline(Runtime *runtime, uint64_t deadline_usec);
 void runtime_changed(Runtime *runtime, unsigned properties);
 void runtime_announce(Runtime *runtime);
+/* For what the runtime says of itself: not more often than a client can bear. */
+void runtime_announce_chatter(Runtime *runtime);
 unsigned runtime_n_steps(const Runtime *runtime);
 bool runtime_is_main_command(const Runtime *runtime, uint32_t command);
 

@@ -25,7 +25,15 @@
 /* Behind the link's priority: all that a keeper said before its exit is read first. */
 #define KEEPER_EXIT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
+/* From the end of the control connection to that of its process. */
+#define CLOSED_USEC (500 * USEC_PER_MSEC)
+
 #define ABANDON_USEC (2 * 60 * USEC_PER_SEC)
+
+/* When systemd is asked to stop a unit, it sends SIGKILL to the keeper too, so that has to come later than our own. A session that ends doesn't wait for
+ * ever, though. */
+#define UNIT_PATIENCE_MORE_USEC (5 * USEC_PER_SEC)
+#define UNIT_PATIENCE_MAX_USEC (90 * USEC_PER_SEC)
 
 static int runtime_ask_for_scope(Runtime *runtime);
 
@@ -133,6 +141,8 @@ int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         return 0;
 }
 
+static void runtime_run(Runtime *runtime, uint32_t command);
+
 static bool runtime_keeper_lives(const Runtime *runtime) {
         struct pollfd pollfd = {.fd = runtime->keeper_pidfd, .events = POLLIN};
 
@@ -156,7 +166,7 @@ static void scope_on_started(void *userdata) {
         int r;
 
         runtime->scope_pending = false;
-        runtime->scope_up = true;
+        runtime->scope_up = runtime->has_unit = true;
         if (runtime->state != RUNTIME_STARTING) {
                 /* Cancelled meanwhile: the unit is empty, and systemd may not have noticed. */
                 if (!runtime_keeper_lives(runtime))
@@ -164,7 +174,12 @@ static void scope_on_started(void *userdata) {
                 return;
         }
 
-        r = runtime_keeper_lives(runtime) ? cgroup_of_pid(runtime->keeper_pid, &cgroup) : -ESRCH;
+        if (!runtime_keeper_lives(runtime)) {
+                scope_stop(runtime->scope);
+                runtime_give_up_start(runtime, REASON_KEEPER_LOST, RM_ERROR_START_FAILED, g_strdup("The keeper of the runtime ended before the runtime."));
+                return;
+        }
+        r = cgroup_of_pid(runtime->keeper_pid, &cgroup);
         name = r >= 0 ? strrchr(cgroup, '/') + 1 : "";
         if (r < 0 || strcmp(name, runtime->unit) != 0) {
                 scope_stop(runtime->scope);
@@ -175,8 +190,7 @@ static void scope_on_started(void *userdata) {
         g_free(runtime->control_group);
         runtime->control_group = g_steal_pointer(&cgroup);
         runtime_changed(runtime, RUNTIME_PROPERTY_UNIT | RUNTIME_PROPERTY_CONTROL_GROUP);
-        runtime->run_sent = true;
-        (void) keeper_link_run(runtime->link, 0);
+        runtime_run(runtime, 0);
 }
 
 static void scope_on_start_failed(void *userdata, const char *message) {
@@ -191,12 +205,32 @@ static void scope_on_start_failed(void *userdata, const char *message) {
                 runtime_check_end(runtime);
 }
 
+#define UNIT_STOPPED_MESSAGE "The runtime's unit was stopped."
+/* How long after an exit the news that the unit is being stopped can be its explanation. */
+#define EXPLANATION_USEC USEC_PER_SEC
+
+/* systemd signals first and tells then, so that the process may be gone, for no reason yet, when we hear why. */
+static void runtime_explain_exit(Runtime *runtime) {
+        Report *report = runtime->report;
+
+        if (!runtime->exited || runtime->stop_stage != STOP_STAGE_NONE || now_usec(CLOCK_MONOTONIC) > runtime->exited_usec + EXPLANATION_USEC)
+                return;
+        if (runtime->has_cause && report->reason != REASON_EXITED_BEFORE_READY)
+                return;
+        runtime->has_cause = false;
+        g_clear_pointer(&report->message, g_free);
+        runtime_set_cause(runtime, RESULT_STOPPED, REASON_UNIT_STOPPED, REQUESTED_BY_SYSTEM, g_strdup(UNIT_STOPPED_MESSAGE));
+        runtime->stop_stage = STOP_STAGE_TERMINATE;
+}
+
 static void scope_on_stopping(void *userdata) {
         Runtime *runtime = userdata;
 
-        if (runtime->collecting || runtime->state >= RUNTIME_STOPPING)
+        if (runtime->state >= RUNTIME_STOPPING) {
+                runtime_explain_exit(runtime);
                 return;
-        runtime_set_cause(runtime, RESULT_STOPPED, REASON_UNIT_STOPPED, REQUESTED_BY_SYSTEM, g_strdup("The runtime's unit was stopped."));
+        }
+        runtime_set_cause(runtime, RESULT_STOPPED, REASON_UNIT_STOPPED, REQUESTED_BY_SYSTEM, g_strdup(UNIT_STOPPED_MESSAGE));
         /* systemd has sent SIGTERM already; if that isn't enough, we go on with SIGKILL, as at a stop of our own. */
         runtime->stop_stage = STOP_STAGE_TERMINATE;
         runtime_enter_stopping(runtime, STOP_STAGE_NONE);
@@ -205,6 +239,7 @@ static void scope_on_stopping(void *userdata) {
 static void scope_on_gone(void *userdata, ScopeResult result) {
         Runtime *runtime = userdata;
 
+        runtime->scope_pending = false;
         runtime->scope_up = false;
         runtime->scope_result = result;
         runtime->scope = scope_free(runtime->scope);
@@ -238,10 +273,18 @@ static int runtime_ask_for_scope(Runtime *runtime) {
                 .slice = runtime->context->slice,
                 .pid = runtime->keeper_pid,
                 .limits = runtime->limits,
+                .timeout_stop_usec = MIN_OF(runtime->stop_timeout_usec, UNIT_PATIENCE_MAX_USEC) + UNIT_PATIENCE_MORE_USEC,
         };
         r = scope_start(runtime->context->scopes, &options, &handler, runtime, &runtime->scope);
         runtime->scope_pending = r >= 0;
         return r;
+}
+
+static void runtime_run(Runtime *runtime, uint32_t command) {
+        runtime->run_sent = true;
+        runtime->told = command;
+        runtime->is_told = true;
+        (void) keeper_link_run(runtime->link, command);
 }
 
 static void runtime_enter_preparing(Runtime *runtime) {
@@ -285,6 +328,13 @@ static void runtime_fail_handshake(Runtime *runtime, const HandshakeOutcome *out
 
         if (reason_from_string(outcome->reason, &reason) < 0)
                 reason = REASON_PROTOCOL_VIOLATION;
+        if (reason == REASON_CONNECTION_CLOSED) {
+                /* A process that ends closes its connection first; how it ended is the better news, if it comes at once. */
+                g_free(runtime->closed);
+                runtime->closed = g_strdup(outcome->message);
+                runtime_set_deadline(runtime, MIN_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + CLOSED_USEC));
+                return;
+        }
         runtime_set_cause(runtime, RESULT_HANDSHAKE_FAILED, reason, REQUESTED_BY_NOBODY, g_strdup(outcome->message));
         runtime_enter_stopping(runtime, STOP_STAGE_TERMINATE);
 }
@@ -323,13 +373,13 @@ static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
                         break;
                 case HANDSHAKE_EVENT_EXTEND:
                         if (runtime->state == RUNTIME_CONNECTING)
-                                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(outcome->extend_usec, TIMEOUT_MAX_USEC));
+                                runtime_set_deadline(runtime, MAX_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + MIN_OF(outcome->extend_usec, TIMEOUT_MAX_USEC)));
                         break;
                 case HANDSHAKE_EVENT_NONE:
                 case HANDSHAKE_EVENT_STATUS:
                         break;
                 }
-        runtime_announce(runtime);
+        runtime_announce_chatter(runtime);
         handshake_outcome_done(outcome);
 }
 
@@ -338,8 +388,10 @@ static void keeper_on_executed(void *userdata, const struct link_executed *execu
         HandshakeOutcome outcome;
         bool first = !runtime->started;
 
-        if (executed->command > runtime_n_steps(runtime) || runtime->done)
+        /* A keeper may repeat itself, or be another than ours. */
+        if (!runtime->is_told || executed->command != runtime->told || runtime->done)
                 return;
+        runtime->is_told = false;
         runtime->command = executed->command;
         runtime->main_pid = executed->pid;
         runtime_changed(runtime, RUNTIME_PROPERTY_MAIN_PID);
@@ -368,8 +420,14 @@ static void keeper_on_executed(void *userdata, const struct link_executed *execu
 static void keeper_on_failed(void *userdata, const struct link_failed *failed) {
         Runtime *runtime = userdata;
         bool is_step = failed->command < runtime_n_steps(runtime);
-        g_autofree char *what = is_step ? g_strdup_printf("The setup step \"%s\"", runtime->plan->steps[failed->command].name) : g_strdup("The command");
-        char *message = g_strdup_printf("%s could not be executed (%s): %s.", what, link_stage_to_string(failed->stage), g_strerror(failed->error));
+        g_autofree char *what = NULL;
+        char *message;
+
+        if (!runtime->is_told || failed->command != runtime->told)
+                return;
+        runtime->is_told = false;
+        what = is_step ? g_strdup_printf("The setup step \"%s\"", runtime->plan->steps[failed->command].name) : g_strdup("The command");
+        message = g_strdup_printf("%s could not be executed (%s): %s.", what, link_stage_to_string(failed->stage), g_strerror(failed->error));
 
         if (runtime->started && is_step) {
                 g_free(runtime->report->step);
@@ -407,7 +465,7 @@ static void runtime_on_step_exited(Runtime *runtime, const struct link_exited *e
                 runtime_enter_stopping(runtime, STOP_STAGE_NONE);
                 runtime_collect(runtime);
         } else
-                (void) keeper_link_run(runtime->link, exited->command + 1);
+                runtime_run(runtime, exited->command + 1);
 }
 
 static char *runtime_describe_early_exit(const struct link_exited *exited) {
@@ -419,7 +477,7 @@ static char *runtime_describe_early_exit(const struct link_exited *exited) {
 static void keeper_on_exited(void *userdata, const struct link_exited *exited) {
         Runtime *runtime = userdata;
 
-        if (exited->command > runtime_n_steps(runtime) || exited->command != runtime->command)
+        if (!runtime->started || runtime->is_told || exited->command != runtime->command || runtime->done)
                 return;
         if (runtime->main_pid != 0) {
                 runtime->main_pid = 0;
@@ -431,6 +489,8 @@ static void keeper_on_exited(void *userdata, const struct link_exited *exited) {
                 return;
         }
 
+        if (!runtime->exited)
+                runtime->exited_usec = now_usec(CLOCK_MONOTONIC);
         runtime->exited = true;
         runtime->exit_code = exited->code;
         runtime->exit_status = exited->status;
@@ -447,11 +507,20 @@ static void keeper_on_output(void *userdata, uint64_t last) {
         runtime->handler->on_output(runtime->userdata, runtime);
 }
 
+/* Once: a runtime can connect and close as often as it likes. */
+static void runtime_warn_closed(Runtime *runtime, const char *message) {
+        runtime->told_closed = true;
+        runtime->handler->on_warning(runtime->userdata, runtime, "connection-closed", message, NULL, 0);
+}
+
 static void keeper_on_control(void *userdata, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
         Runtime *runtime = userdata;
         HandshakeOutcome outcome = {0};
         int r = -EINVAL;
 
+        /* Setup steps have no way to say anything. */
+        if (!runtime->started || runtime->is_told || !runtime_is_main_command(runtime, runtime->command))
+                return;
         switch (kind) {
         case LINK_CONTROL_MESSAGE:
                 r = handshake_message(runtime->handshake, bytes, size, &outcome);
@@ -476,8 +545,8 @@ static void keeper_on_control(void *userdata, enum link_control_kind kind, uint6
         }
         if (r < 0)
                 return;
-        if (outcome.warning && kind == LINK_CONTROL_CLOSED && runtime->state == RUNTIME_READY)
-                runtime->handler->on_warning(runtime->userdata, runtime, "connection-closed", outcome.warning, NULL, 0);
+        if (outcome.warning && kind == LINK_CONTROL_CLOSED && runtime->state == RUNTIME_READY && !runtime->told_closed)
+                runtime_warn_closed(runtime, outcome.warning);
         runtime_apply(runtime, &outcome);
 }
 
@@ -487,6 +556,8 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
 
         if (runtime->done)
                 return;
+        /* Its EXITED came first, if anything ran. */
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
         runtime->done = true;
         report->has_leftovers = true;
         report->leftovers = done->leftovers;
@@ -494,6 +565,12 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
         report->memory_peak = done->memory_peak;
         report->oom_kills = done->oom_kills;
         runtime->ended_usec = now_usec(CLOCK_MONOTONIC);
+        if (done->leftovers > 0)
+                runtime->handler->on_warning(runtime->userdata, runtime, "leftovers", "The main process left processes behind; they were stopped.",
+                                             "Leftovers", done->leftovers);
+        if (done->oom_kills != UINT64_MAX && done->oom_kills > 0)
+                runtime->handler->on_warning(runtime->userdata, runtime, "oom-kill", "Processes of the runtime were killed for memory.", "OOMKills",
+                                             done->oom_kills);
         runtime->collecting = true;
         (void) keeper_link_collect(runtime->link);
 }
@@ -509,7 +586,7 @@ static void keeper_on_lost(void *userdata, int error) {
                                 "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->id,
                                 g_strerror(-error), NULL);
         }
-        runtime_set_cause(runtime, RESULT_LOST, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
+        runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
                           error < 0 ? g_strdup("The keeper of the runtime sent something that makes no sense.")
                                     : g_strdup("The keeper of the runtime ended before the runtime."));
         runtime_enter_stopping(runtime, STOP_STAGE_UNIT);

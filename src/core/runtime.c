@@ -9,8 +9,10 @@
 #include "core/runtime.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "core/cgroup.h"
@@ -20,6 +22,8 @@
 
 /* Deadlines are about seconds: a little slack lets the kernel serve several with one wake-up. */
 #define TIMER_ACCURACY_USEC (5 * USEC_PER_MSEC)
+/* A runtime may say things of itself as often as it likes; this often they are told. */
+#define CHATTER_USEC (100 * USEC_PER_MSEC)
 
 uint64_t now_usec(clockid_t clock) {
         struct timespec now;
@@ -44,8 +48,22 @@ void runtime_announce(Runtime *runtime) {
         unsigned changed = runtime->changed;
 
         runtime->changed = 0;
-        if (changed != 0)
-                runtime->handler->on_properties(runtime->userdata, runtime, changed);
+        runtime->chatter_usec = USEC_INFINITY;
+        if (changed == 0)
+                return;
+        runtime->announced_usec = now_usec(CLOCK_MONOTONIC);
+        runtime->handler->on_properties(runtime->userdata, runtime, changed);
+}
+
+void runtime_announce_chatter(Runtime *runtime) {
+        if (runtime->changed == 0)
+                return;
+        if (now_usec(CLOCK_MONOTONIC) >= runtime->announced_usec + CHATTER_USEC) {
+                runtime_announce(runtime);
+                return;
+        }
+        runtime->chatter_usec = runtime->announced_usec + CHATTER_USEC;
+        runtime_set_timer(runtime);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -58,14 +76,14 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 void runtime_set_deadline(Runtime *runtime, uint64_t deadline_usec) {
         runtime->deadline_usec = deadline_usec;
         runtime_changed(runtime, RUNTIME_PROPERTY_DEADLINE);
-
         runtime_set_timer(runtime);
 }
 
 void runtime_set_timer(Runtime *runtime) {
-        uint64_t next;
+        uint64_t next = MIN_OF(runtime->deadline_usec, runtime->chatter_usec);
 
-        next = runtime->state < RUNTIME_STOPPING ? MIN_OF(runtime->deadline_usec, MIN_OF(runtime->max_usec, runtime->owner_usec)) : runtime->deadline_usec;
+        if (runtime->state < RUNTIME_STOPPING)
+                next = MIN_OF(next, MIN_OF(runtime->max_usec, runtime->owner_usec));
         (void) sd_event_source_set_time(runtime->timer, next);
         (void) sd_event_source_set_enabled(runtime->timer, next == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
@@ -112,6 +130,7 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
                 .max_usec = USEC_INFINITY,
                 .owner_usec = USEC_INFINITY,
                 .generation = 1,
+                .chatter_usec = USEC_INFINITY,
                 .unit = g_strdup(""),
                 .control_group = g_strdup(""),
                 .status_text = g_strdup(""),
@@ -151,6 +170,13 @@ Runtime *runtime_free(Runtime *runtime) {
         sd_event_source_disable_unref(runtime->timer);
         sd_event_source_disable_unref(runtime->keeper_source);
         keeper_link_free(runtime->link);
+        if (runtime->keeper_pid > 0 && !runtime->run_sent) {
+                /* It ends by itself when its link closes; nobody else will wait for it. */
+                siginfo_t info;
+
+                (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
+                (void) waitid(P_PIDFD, runtime->keeper_pidfd, &info, WEXITED);
+        }
         scope_free(runtime->scope);
         handshake_free(runtime->handshake);
         ring_reader_done(&runtime->ring);
@@ -168,6 +194,7 @@ Runtime *runtime_free(Runtime *runtime) {
         g_free(runtime->node);
         free(runtime->connection);
         g_free(runtime->start_error);
+        g_free(runtime->closed);
         g_free(runtime);
         return NULL;
 }
@@ -193,6 +220,10 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->scope_attempts = runtime->command = 0;
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
         runtime->has_cause = runtime->ending = runtime->exited = false;
+        runtime->is_told = runtime->killed = runtime->told_closed = false;
+        g_clear_pointer(&runtime->closed, g_free);
+        runtime->chatter_usec = USEC_INFINITY;
+        runtime->told = 0;
         runtime->stop_stage = STOP_STAGE_NONE;
         runtime->scope_result = SCOPE_RESULT_UNKNOWN;
         runtime->generation++;
@@ -240,6 +271,7 @@ int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc
         if (!runtime->link || runtime->main_pid == 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "Nothing runs in the runtime \"%s\" (state %s), so nothing can be signalled.",
                                          runtime->id, runtime_state_to_string(runtime->state));
+        runtime->killed |= signo == SIGKILL;
         return refuse_request(keeper_link_signal(runtime->link, who, signo, reply, userdata), reterr);
 }
 
@@ -302,10 +334,10 @@ int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata,
         return refuse_request(keeper_link_input_close(runtime->link, reply, userdata), reterr);
 }
 
-int runtime_set_limits(Runtime *runtime, const LimitSet *limits, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr) {
+int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr) {
         int r;
 
-        r = runtime->scope && runtime->scope_up ? scope_set_limits(runtime->scope, limits, done, userdata) : -ENOTCONN;
+        r = runtime->scope && runtime->scope_up ? scope_set_limits(runtime->scope, limits, keys, done, userdata) : -ENOTCONN;
         if (r == -EBUSY)
                 return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "Other limits are just being set; try again.");
         if (r < 0)
@@ -366,7 +398,7 @@ uint64_t runtime_get_deadline(const Runtime *runtime) {
 }
 
 const char *runtime_get_unit(const Runtime *runtime) {
-        return runtime->unit;
+        return runtime->has_unit ? runtime->unit : "";
 }
 
 const char *runtime_get_control_group(const Runtime *runtime) {

@@ -108,7 +108,8 @@ int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc
 int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
-int runtime_set_limits(Runtime *runtime, const LimitSet *limits, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr);
+/* keys: bits (1 << LimitKey) of those to set. */
+int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr);
 /* To be called when they are set. */
 void runtime_limits_changed(Runtime *runtime, const LimitSet *limits);
 /* Asks for one on_output() when there is a line after that number. */

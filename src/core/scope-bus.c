@@ -40,11 +40,15 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         return 0;
 }
 
+void scope_bus_ask_later(ScopeBus *bus) {
+        scope_bus_schedule_retry(bus);
+}
+
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         ScopeBus *bus = userdata;
         g_autoptr(GList) scopes = NULL;
 
-        if (scope_bus_open(bus) < 0) {
+        if (!bus->bus && scope_bus_open(bus) < 0) {
                 scope_bus_close(bus);
                 scope_bus_schedule_retry(bus);
                 return 0;
@@ -129,6 +133,10 @@ int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret) {
         }
         *ret = bus;
         return 0;
+}
+
+bool scope_bus_is_connected(const ScopeBus *bus) {
+        return bus->bus;
 }
 
 ScopeBus *scope_bus_free(ScopeBus *bus) {

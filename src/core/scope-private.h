@@ -39,11 +39,16 @@ typedef enum ScopeState {
 struct Scope {
         ScopeBus *bus;
         char *unit, *path, *description, *slice, *job;
+        char *ended_job, *ended_result; /* a job of the unit that was removed before we knew which is ours */
+        bool was_active, is_dead;       /* what the unit said of itself while it was being started */
         pid_t pid;
         LimitSet limits;
+        uint64_t timeout_stop_usec;
         ScopeState state;
         sd_bus_slot *start_call;
         sd_bus_slot *stop_call;
+        sd_bus_slot *check_call;
+        bool has_oom_policy; /* it was asked for */
         sd_bus_slot *result_call;
         sd_bus_slot *limits_call;
         ScopeLimitsFunc limits_done;
@@ -58,5 +63,7 @@ int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *
 
 /* The connection is gone: forgets the calls under way. */
 void scope_drop_calls(Scope *scope);
+/* systemd didn't answer sensibly: asks all scopes again in a while. */
+void scope_bus_ask_later(ScopeBus *bus);
 /* There is a new one: asks what has become of the unit. */
 void scope_resync(Scope *scope);

@@ -14,10 +14,8 @@
 
 #include "core/scope-private.h"
 #include "core/sd-autoptr.h"
+#include "core/sd-error.h"
 #include "util/macro.h"
-
-/* systemd's own patience when it is asked to stop the unit: we have been through our own stages by then. */
-#define SCOPE_TIMEOUT_STOP_USEC (5 * USEC_PER_SEC)
 
 static int scope_call_start(Scope *scope);
 
@@ -51,6 +49,7 @@ void scope_drop_calls(Scope *scope) {
 
         scope->start_call = sd_bus_slot_unref(scope->start_call);
         scope->stop_call = sd_bus_slot_unref(scope->stop_call);
+        scope->check_call = sd_bus_slot_unref(scope->check_call);
         scope->result_call = sd_bus_slot_unref(scope->result_call);
         if (scope->limits_call) {
                 scope->limits_call = sd_bus_slot_unref(scope->limits_call);
@@ -76,6 +75,9 @@ static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         const char *text;
 
         scope->result_call = sd_bus_slot_unref(scope->result_call);
+        /* It is asked again when there is a connection. */
+        if (sd_error_is_local(sd_bus_message_get_error(reply)))
+                return 0;
         if (!sd_bus_message_is_method_error(reply, NULL) && sd_bus_message_read(reply, "v", "s", &text) > 0)
                 result = scope_result_from_string(text);
 
@@ -89,6 +91,8 @@ static void scope_enter_ending(Scope *scope) {
         int r;
 
         scope->state = SCOPE_ENDING;
+        /* There is no more to be asked: an answer would end it a second time. */
+        scope->check_call = sd_bus_slot_unref(scope->check_call);
         r = sd_bus_call_method_async(scope->bus->bus, &scope->result_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get",
                                      on_result, scope, "ss", SYSTEMD_SCOPE, "Result");
         if (r < 0) {
@@ -102,6 +106,14 @@ static void scope_apply_active_state(Scope *scope, const char *active_state) {
                 scope->handler->on_stopping(scope->userdata);
         else if (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0)
                 scope_enter_ending(scope);
+}
+
+/* A new unit is inactive until it is started. One that has been active, and isn't any more, has been lost (systemd's issue 36781), whatever
+ * becomes of its job. */
+static void scope_note_active_state(Scope *scope, const char *active_state) {
+        if (strcmp(active_state, "active") == 0)
+                scope->was_active = true;
+        scope->is_dead = scope->was_active && (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0);
 }
 
 static int read_active_state(sd_bus_message *message, const char **ret) {
@@ -135,36 +147,55 @@ int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_
         Scope *scope;
 
         scope = g_hash_table_lookup(bus->by_path, sd_bus_message_get_path(message));
-        if (!scope || scope->state != SCOPE_ACTIVE)
+        if (!scope || scope->state > SCOPE_ACTIVE || read_active_state(message, &active_state) < 0 || !active_state)
                 return 0;
-        if (read_active_state(message, &active_state) >= 0 && active_state)
+        if (scope->state == SCOPE_ACTIVE)
                 scope_apply_active_state(scope, active_state);
+        else
+                scope_note_active_state(scope, active_state);
         return 0;
+}
+
+static void scope_enter_active(Scope *scope) {
+        if (scope->is_dead) {
+                scope_enter_ending(scope);
+                return;
+        }
+        scope->state = SCOPE_ACTIVE;
+        scope->handler->on_started(scope->userdata);
+}
+
+static void scope_on_job_result(Scope *scope, const char *result) {
+        g_autofree char *text = NULL;
+
+        if (strcmp(result, "done") == 0) {
+                scope_enter_active(scope);
+                return;
+        }
+        text = g_strdup_printf("systemd ended the start job of %s with the result \"%s\"", scope->unit, result);
+        scope_unref_unit(scope);
+        scope_fail_start(scope, text);
 }
 
 int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         ScopeBus *bus = userdata;
         const char *job, *unit, *result;
-        g_autofree char *text = NULL;
         Scope *scope;
         uint32_t id;
-        int r;
 
-        r = sd_bus_message_read(message, "uoss", &id, &job, &unit, &result);
-        if (r < 0)
+        if (sd_bus_message_read(message, "uoss", &id, &job, &unit, &result) < 0)
                 return 0;
         scope = g_hash_table_lookup(bus->by_unit, unit);
-        if (!scope || scope->state != SCOPE_STARTING || strcmp(scope->job, job) != 0)
+        if (!scope)
                 return 0;
-
-        if (strcmp(result, "done") == 0) {
-                scope->state = SCOPE_ACTIVE;
-                scope->handler->on_started(scope->userdata);
-                return 0;
-        }
-        text = g_strdup_printf("systemd ended the start job of %s with the result \"%s\"", unit, result);
-        scope_unref_unit(scope);
-        scope_fail_start(scope, text);
+        /* Nothing promises that the answer to StartTransientUnit comes first. */
+        if (scope->state == SCOPE_CALLING) {
+                g_free(scope->ended_job);
+                g_free(scope->ended_result);
+                scope->ended_job = g_strdup(job);
+                scope->ended_result = g_strdup(result);
+        } else if (scope->state == SCOPE_STARTING && strcmp(scope->job, job) == 0)
+                scope_on_job_result(scope, result);
         return 0;
 }
 
@@ -177,7 +208,7 @@ static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         error = sd_bus_message_get_error(reply);
         if (error) {
                 /* The only property of ours that a systemd we support may lack. */
-                if (!scope->bus->no_oom_policy && strstr(error->message ?: "", "OOMPolicy")) {
+                if (scope->has_oom_policy && strstr(error->message ?: "", "OOMPolicy")) {
                         scope->bus->no_oom_policy = true;
                         if (scope_call_start(scope) >= 0)
                                 return 0;
@@ -191,14 +222,16 @@ static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         }
         scope->job = g_strdup(job);
         scope->state = SCOPE_STARTING;
+        if (g_strcmp0(scope->ended_job, job) == 0)
+                scope_on_job_result(scope, scope->ended_result);
         return 0;
 }
 
-static int append_limits(sd_bus_message *message, const LimitSet *limits, bool all) {
+static int append_limits(sd_bus_message *message, const LimitSet *limits, unsigned keys) {
         for (size_t i = 0; i < _LIMIT_KEY_MAX; i++) {
                 int r;
 
-                if (!all && limits->value[i] == UINT64_MAX)
+                if (!(keys & (1U << i)))
                         continue;
                 r = sd_bus_message_append(message, "(sv)", limit_key_table[i].name, "t", limits->value[i]);
                 if (r < 0)
@@ -222,15 +255,16 @@ static int scope_call_start(Scope *scope) {
                 return r;
         r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description, "Slice", "s", scope->slice,
                                   "PIDs", "au", 1, (uint32_t) scope->pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed",
-                                  "AddRef", "b", 1, "TimeoutStopUSec", "t", SCOPE_TIMEOUT_STOP_USEC);
+                                  "AddRef", "b", 1, "TimeoutStopUSec", "t", scope->timeout_stop_usec);
         if (r < 0)
                 return r;
-        if (!scope->bus->no_oom_policy) {
+        scope->has_oom_policy = !scope->bus->no_oom_policy;
+        if (scope->has_oom_policy) {
                 r = sd_bus_message_append(message, "(sv)", "OOMPolicy", "s", "continue");
                 if (r < 0)
                         return r;
         }
-        r = append_limits(message, &scope->limits, false);
+        r = append_limits(message, &scope->limits, limit_set_keys(&scope->limits));
         if (r < 0)
                 return r;
         r = sd_bus_message_close_container(message);
@@ -242,27 +276,43 @@ static int scope_call_start(Scope *scope) {
         return sd_bus_call_async(scope->bus->bus, &scope->start_call, message, on_start_reply, scope, 0);
 }
 
-static int on_resync_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         Scope *scope = userdata;
         const char *active_state = "inactive";
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
         bool starting = scope->state < SCOPE_ACTIVE;
 
-        scope->start_call = sd_bus_slot_unref(scope->start_call);
-        if (!sd_bus_message_is_method_error(reply, NULL))
+        scope->check_call = sd_bus_slot_unref(scope->check_call);
+        /* Only systemd's own word says that there is no such unit; until it can be asked, all stays as it is. */
+        if (error && !sd_bus_error_has_name(error, SYSTEMD_NAME ".NoSuchUnit") && !sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT)) {
+                if (!sd_error_is_local(error))
+                        scope_bus_ask_later(scope->bus);
+                return 0;
+        }
+        if (!error)
                 (void) sd_bus_message_read(reply, "v", "s", &active_state);
         if (!starting)
                 scope_apply_active_state(scope, active_state);
         else if (strcmp(active_state, "active") == 0) {
                 scope->state = SCOPE_ACTIVE;
                 scope->handler->on_started(scope->userdata);
-        } else
+        } else {
+                scope_unref_unit(scope);
                 scope_fail_start(scope, "the connection was lost while the scope was being made");
+        }
         return 0;
 }
 
-void scope_resync(Scope *scope) {
-        g_autofree char *path = g_strdup(scope->path);
+/* Asks how the unit is, for news that may have been missed. */
+static void scope_check(Scope *scope) {
+        if (scope->check_call)
+                return;
+        if (sd_bus_call_method_async(scope->bus->bus, &scope->check_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get",
+                                     on_check_reply, scope, "ss", SYSTEMD_UNIT, "ActiveState") < 0)
+                scope_bus_ask_later(scope->bus);
+}
 
+void scope_resync(Scope *scope) {
         /* All that was under way went with the old connection, our reference to the unit too. */
         scope_drop_calls(scope);
         (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "RefUnit", NULL, NULL, "s", scope->unit);
@@ -270,8 +320,7 @@ void scope_resync(Scope *scope) {
                 scope_enter_ending(scope);
                 return;
         }
-        (void) sd_bus_call_method_async(scope->bus->bus, &scope->start_call, SYSTEMD_NAME, path, "org.freedesktop.DBus.Properties", "Get",
-                                        on_resync_reply, scope, "ss", SYSTEMD_UNIT, "ActiveState");
+        scope_check(scope);
 }
 
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
@@ -294,6 +343,7 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
                 .slice = g_strdup(options->slice),
                 .pid = options->pid,
                 .limits = options->limits,
+                .timeout_stop_usec = options->timeout_stop_usec,
                 .handler = handler,
                 .userdata = userdata,
         };
@@ -302,6 +352,7 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
 
         r = scope_call_start(scope);
         if (r < 0) {
+                scope_release(scope);
                 scope_free(scope);
                 return r;
         }
@@ -312,7 +363,11 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
 Scope *scope_free(Scope *scope) {
         if (!scope)
                 return NULL;
-        if (scope->state == SCOPE_ACTIVE || scope->state == SCOPE_STARTING || scope->state == SCOPE_ENDING)
+        /* Calls are met in their order: a unit that is still being asked for, or started, will be there to be stopped. */
+        if (scope->state < SCOPE_ACTIVE && scope->bus->bus)
+                (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss",
+                                                scope->unit, "replace");
+        if (scope->state != SCOPE_DEAD)
                 scope_unref_unit(scope);
         scope_release(scope);
         scope_drop_calls(scope);
@@ -321,6 +376,8 @@ Scope *scope_free(Scope *scope) {
         g_free(scope->description);
         g_free(scope->slice);
         g_free(scope->job);
+        g_free(scope->ended_job);
+        g_free(scope->ended_result);
         g_free(scope);
         return NULL;
 }
@@ -333,8 +390,11 @@ static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *re
         Scope *scope = userdata;
 
         scope->stop_call = sd_bus_slot_unref(scope->stop_call);
-        if (!sd_bus_message_is_method_error(reply, SYSTEMD_NAME ".NoSuchUnit"))
+        if (!sd_bus_message_is_method_error(reply, SYSTEMD_NAME ".NoSuchUnit")) {
+                /* It may have been inactive all the while. */
+                scope_check(scope);
                 return 0;
+        }
 
         /* It has been collected already, and the signal that said so was for somebody else's reference. */
         scope_release(scope);
@@ -364,7 +424,7 @@ static int on_limits_reply(sd_bus_message *reply, void *userdata, sd_bus_error *
         return 0;
 }
 
-int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done, void *userdata) {
+int scope_set_limits(Scope *scope, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata) {
         g_autoptr(sd_bus_message) message = NULL;
         int r;
 
@@ -381,7 +441,7 @@ int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done,
         r = sd_bus_message_open_container(message, 'a', "(sv)");
         if (r < 0)
                 return r;
-        r = append_limits(message, limits, true);
+        r = append_limits(message, limits, keys);
         if (r < 0)
                 return r;
         r = sd_bus_message_close_container(message);

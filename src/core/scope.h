@@ -31,6 +31,7 @@ typedef struct ScopeOptions {
         const char *slice;
         pid_t pid;               /* a child of ours, not reaped: its PID can't be reused meanwhile */
         LimitSet limits;
+        uint64_t timeout_stop_usec; /* systemd's own patience when it is asked to stop the unit */
 } ScopeOptions;
 
 typedef struct ScopeHandler {
@@ -51,10 +52,11 @@ typedef void (*ScopeLimitsFunc)(void *userdata, const sd_bus_error *error);
  * -ENOTCONN meanwhile. */
 int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret);
 ScopeBus *scope_bus_free(ScopeBus *bus);
+bool scope_bus_is_connected(const ScopeBus *bus);
 
 /* Asks for the unit; the handler's on_started or on_start_failed tells. */
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);
-/* Forgets the unit without stopping it; it is released if it is there. No handler is called any more. */
+/* Forgets the unit without stopping it, unless it has not been started yet; it is released if it is there. No handler is called any more. */
 Scope *scope_free(Scope *scope);
 
 const char *scope_unit(const Scope *scope);
@@ -62,4 +64,5 @@ const char *scope_unit(const Scope *scope);
 void scope_stop(Scope *scope);
 /* SIGKILL to all of the unit, the keeper too. */
 void scope_kill(Scope *scope);
-int scope_set_limits(Scope *scope, const LimitSet *limits, ScopeLimitsFunc done, void *userdata);
+/* keys: bits (1 << LimitKey) of those to set. */
+int scope_set_limits(Scope *scope, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata);

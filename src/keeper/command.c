@@ -18,7 +18,7 @@
 #define REAPS_MAX 256U
 
 /* Who was told to end together with the main process, and does, is not left behind; it may be reaped a moment later. */
-#define DYING_USEC (50 * USEC_PER_MSEC)
+#define DYING_USEC (500 * USEC_PER_MSEC)
 
 /* Time for what has been killed to be gone, before it is looked at again. */
 #define KILL_AGAIN_USEC (100 * USEC_PER_MSEC)
@@ -73,6 +73,9 @@ static void enter_failed(Keeper *keeper, enum link_stage stage, int error) {
 }
 
 static void kill_payload(Keeper *keeper) {
+        /* Who has outlived the main process and whatever asked them to end was left behind. */
+        if (keeper->state == COMMAND_ENDING && !keeper->counted)
+                keeper->leftovers += cgroup_signal(&keeper->cgroup, 0);
         keeper->killed = keeper->counted = true;
         cgroup_kill(&keeper->cgroup);
         /* Where it can't be born in the payload it may not have got there yet; and it may have left. */
@@ -91,14 +94,25 @@ static void ask_leftovers(Keeper *keeper) {
         keeper->kill_usec = clock_add_usec(clock_usec(CLOCK_MONOTONIC), patience_usec);
 }
 
+/* fork() blocks signals: who was forking when all were told to end has a child that was told nothing. It is no leftover yet. */
+static void ask_again(Keeper *keeper) {
+        keeper->asked = false;
+        (void) cgroup_signal(&keeper->cgroup, SIGTERM);
+        keeper->kill_usec = clock_usec(CLOCK_MONOTONIC) + DYING_USEC;
+}
+
 /* Settles when nothing is left; what is left and has had its time goes one step further. */
 void command_check_payload(Keeper *keeper) {
         if (cgroup_is_populated(&keeper->cgroup) == 0) {
                 enter_settled(keeper);
                 return;
         }
-        if (!keeper->counted && clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec)
-                ask_leftovers(keeper);
+        if (!keeper->counted && clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec) {
+                if (keeper->asked)
+                        ask_again(keeper);
+                else
+                        ask_leftovers(keeper);
+        }
         if (keeper->counted && clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec)
                 kill_payload(keeper);
 }

@@ -119,7 +119,7 @@ static bool take_lines(Control *control) {
         size_t taken = 0;
 
         while (!control->deaf && events_have_room(control->events)) {
-                const uint8_t *start = control->line + taken, *newline = NULL;
+                const uint8_t *start = control->line ? control->line + taken : NULL, *newline = NULL;
                 size_t rest = control->line_size - taken;
 
                 if (rest > 0)

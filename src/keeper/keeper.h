@@ -56,7 +56,7 @@ typedef struct Keeper {
         uint64_t patience_usec; /* how long we wait for a daemon while nothing runs */
         uint64_t abandon_usec; /* CLOCK_MONOTONIC when we stop waiting for a daemon */
 
-        uint8_t buffer[LINK_MESSAGE_MAX]; /* for one message or one read at a time */
+        uint8_t buffer[LINK_MESSAGE_MAX] __attribute__((aligned(8))); /* for one message or one read at a time */
 } Keeper;
 
 /* keeper is all zero, and large: its buffers cost nothing until they are used. The fds are the ones link.h names. */

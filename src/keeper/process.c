@@ -51,11 +51,13 @@ static int place_streams(const ProcessStart *start) {
 
 /* Signals that came since the fork are blocked and wait; those that end a process do so when the mask goes. */
 static void reset_signals(void) {
-        struct sigaction action = { .sa_handler = SIG_DFL };
+        /* The kernel's struct sigaction, all default. By hand, since glibc doesn't let its own two signals be changed, and posix_spawn(), by which the keeper
+         * was started, leaves those ignored. */
+        static const unsigned long action[16];
         sigset_t none;
 
         for (int signo = 1; signo < NSIG; signo++)
-                (void) sigaction(signo, &action, NULL); /* EINVAL for those nobody may change */
+                (void) syscall(SYS_rt_sigaction, signo, action, NULL, NSIG / 8); /* EINVAL for those nobody may change */
         sigemptyset(&none);
         (void) sigprocmask(SIG_SETMASK, &none, NULL);
 }

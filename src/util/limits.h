@@ -6,8 +6,8 @@
 /* What a client may ask for. */
 #define LIMIT_RUNTIMES 10000U            /* runtimes that haven't ended, a manager */
 #define LIMIT_ENDED 1000U                /* ended runtimes kept readable, a uid */
-#define LIMIT_STARTING 1000U             /* starts in progress */
-#define LIMIT_WAITERS 16U                /* WaitRuntime and Stop calls held, a runtime */
+#define LIMIT_WAITERS 16U                /* calls that wait for one runtime, of one caller: the oldest gives way */
+#define LIMIT_WAITS 1024U                /* ... of all callers */
 #define LIMIT_ARGUMENTS 4096U            /* words in Command and Arguments together */
 #define LIMIT_ARGUMENT (128U * 1024U)    /* one word: MAX_ARG_STRLEN of the kernel */
 #define LIMIT_COMMAND (1024U * 1024U)    /* all words and environment entries together */
@@ -33,4 +33,5 @@
 
 /* What waits for one peer of the bus. */
 #define LIMIT_WINDOW (1024U * 1024U)     /* bytes sent to a peer and not acknowledged */
+#define LIMIT_REFUSALS (64U * 1024U)     /* bytes of refusals past that */
 #define LIMIT_SIGNAL_BATCH (64U * 1024U) /* text of one OutputLines signal */

@@ -22,8 +22,10 @@
 #define RING_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define RING_RECORD_MAX ALIGN_TO(sizeof(struct ring_record) + RING_LINE_MAX, 8)
 
-/* A reader begins again when the writer overtakes it. An honest writer has to read what it writes from a pipe, and is rarely twice as fast. */
+/* A reader begins again when the writer overtakes it: at the oldest record first, and if that one is given up again and again before it can be read, in
+ * the middle of the ring. */
 #define RING_TRIES_MAX 1000U
+#define RING_TRIES_AT_TAIL 8U
 
 static uint64_t record_length(uint32_t size) {
         return ALIGN_TO(sizeof(struct ring_record) + (uint64_t) size, 8);
@@ -105,6 +107,7 @@ int ring_writer_init(RingWriter *ret, int fd) {
                 .map_size = size,
                 .tail = atomic_load(&header->tail),
                 .commit_count = atomic_load(&header->commit_count),
+                .middle = atomic_load(&header->middle),
         };
         commit = &header->commits[ret->commit_count % 2];
         ret->head = atomic_load(&commit->head);
@@ -187,6 +190,10 @@ uint64_t ring_append(RingWriter *writer, enum ring_stream stream, uint16_t flags
         writer->head += length;
         writer->last = record.number;
         commit(writer);
+        if (writer->head - writer->middle > writer->data_size / 2) {
+                writer->middle = writer->head - length;
+                atomic_store_explicit(&writer->header->middle, writer->middle, memory_order_release);
+        }
         return record.number;
 }
 
@@ -280,44 +287,16 @@ static int read_record(const RingReader *reader, const Bounds *bounds, uint64_t 
         return 1;
 }
 
-uint64_t ring_reader_last(const RingReader *reader) {
-        Bounds bounds;
-
-        if (!reader->header || read_bounds(reader, &bounds) < 0)
-                return 0;
-        return bounds.last;
-}
-
-uint64_t ring_reader_oldest(const RingReader *reader) {
-        if (!reader->header)
-                return 1;
-
-        for (unsigned try = 0; try < RING_TRIES_MAX; try++) {
-                struct ring_record record;
-                Bounds bounds;
-                int r;
-
-                if (read_bounds(reader, &bounds) < 0)
-                        break;
-                if (bounds.tail == bounds.head)
-                        return bounds.last + 1;
-                r = read_record(reader, &bounds, bounds.tail, &record);
-                if (r < 0)
-                        break;
-                if (r > 0)
-                        return record.number;
-        }
-        return ring_reader_last(reader) + 1;
-}
-
-RingCursor ring_cursor_after(uint64_t number) {
-        return (RingCursor) { .number = number == UINT64_MAX ? number : number + 1 };
-}
-
-/* Finds the place of the first line with at least the wanted number. 1 with a record, 0 if overtaken, -EBADMSG. */
-static int find_record(const RingReader *reader, const Bounds *bounds, uint64_t number, uint64_t *ret_position, struct ring_record *ret) {
+/* Finds the place of the first line with at least the wanted number, from tail on or from the middle on. 1 with a record, 0 if overtaken, -EBADMSG. */
+static int find_record(const RingReader *reader, const Bounds *bounds, bool from_middle, uint64_t number, uint64_t *ret_position, struct ring_record *ret) {
         uint64_t position = bounds->tail, expected = 0;
 
+        if (from_middle) {
+                uint64_t middle = atomic_load_explicit(&reader->header->middle, memory_order_acquire);
+
+                if (middle > bounds->tail && middle < bounds->head && middle % 8 == 0)
+                        position = middle;
+        }
         while (position != bounds->head) {
                 struct ring_record record;
                 int r;
@@ -336,6 +315,41 @@ static int find_record(const RingReader *reader, const Bounds *bounds, uint64_t 
                 expected = record.number + 1;
         }
         return -EBADMSG; /* the caller has seen that the number is there */
+}
+
+uint64_t ring_reader_last(const RingReader *reader) {
+        Bounds bounds;
+
+        if (!reader->header || read_bounds(reader, &bounds) < 0)
+                return 0;
+        return bounds.last;
+}
+
+uint64_t ring_reader_oldest(const RingReader *reader) {
+        if (!reader->header)
+                return 1;
+
+        for (unsigned try = 0; try < RING_TRIES_MAX; try++) {
+                struct ring_record record;
+                uint64_t position;
+                Bounds bounds;
+                int r;
+
+                if (read_bounds(reader, &bounds) < 0)
+                        break;
+                if (bounds.tail == bounds.head)
+                        return bounds.last + 1;
+                r = find_record(reader, &bounds, try >= RING_TRIES_AT_TAIL, 0, &position, &record);
+                if (r < 0)
+                        break;
+                if (r > 0)
+                        return record.number;
+        }
+        return ring_reader_last(reader) + 1;
+}
+
+RingCursor ring_cursor_after(uint64_t number) {
+        return (RingCursor) { .number = number == UINT64_MAX ? number : number + 1 };
 }
 
 int ring_read(const RingReader *reader, RingCursor *cursor, struct ring_record *ret, void *text) {
@@ -371,7 +385,7 @@ int ring_read(const RingReader *reader, RingCursor *cursor, struct ring_record *
                         if (r > 0 && record.number != cursor->number)
                                 return -EBADMSG;
                 } else
-                        r = find_record(reader, &bounds, cursor->number, &position, &record);
+                        r = find_record(reader, &bounds, try >= RING_TRIES_AT_TAIL, cursor->number, &position, &record);
                 if (r < 0)
                         return r;
                 if (r == 0)

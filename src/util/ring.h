@@ -35,6 +35,7 @@ struct ring_header {
         _Atomic uint64_t tail;         /* position of the oldest whole record */
         _Atomic uint64_t commit_count; /* commits[commit_count % 2] counts */
         struct ring_commit commits[2];
+        _Atomic uint64_t middle;       /* position of a record in the newer half: for readers who can't keep up with tail */
 };
 
 enum ring_stream {
@@ -74,6 +75,7 @@ typedef struct RingWriter {
         uint64_t head;
         uint64_t last;
         uint64_t commit_count;
+        uint64_t middle;
 } RingWriter;
 
 /* Maps a ring made by ring_create() for writing. -EINVAL if it isn't one. */

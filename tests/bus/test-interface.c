@@ -254,7 +254,7 @@ static void test_errors_of_members_exist(gconstpointer data) {
         const Interface *interface = data;
         g_autoptr(GRegex) parentheses = g_regex_new("\\([^()]*\\)", 0, 0, NULL);
         g_autofree char *xml = read_source("dbus", interface->file), *plain = g_regex_replace_literal(parentheses, xml, -1, 0, "", 0, NULL);
-        g_autoptr(GPtrArray) errors = documented_errors(), sentences = find_all("Errors: ([^.:]*)", plain), named = NULL;
+        g_autoptr(GPtrArray) errors = documented_errors(), sentences = find_all("Errors: ([^.:]*)", plain);
         unsigned problems = 0;
 
         g_assert_cmpuint(sentences->len, >, 3);

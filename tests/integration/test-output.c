@@ -55,7 +55,7 @@ static Page read_page(Client *client, const char *path, const char *method, guin
                 if (i == 0)
                         page.first = number;
                 else
-                        g_assert_cmpuint(number, ==, page.final + 1);
+                        g_assert_cmpuint(number, >, page.final);
                 page.final = number;
         }
         g_variant_get_child(reply, 1, "t", &page.last);
@@ -65,7 +65,7 @@ static Page read_page(Client *client, const char *path, const char *method, guin
 
 static void test_streams(Harness *h) {
         guint64 before = g_get_real_time(), seen[3] = {0};
-        g_autofree char *path = NULL, *output = NULL;
+        g_autofree char *path = NULL;
         g_autoptr(GVariant) report = NULL;
         g_autoptr(GPtrArray) lines = NULL;
 
@@ -193,7 +193,7 @@ static void test_long_line_followed(Harness *h) {
 
 static void test_unterminated(Harness *h) {
         static const Expected expected[] = {{1, 0, "a"}, {1, LINE_UNTERMINATED, "b"}};
-        g_autofree char *path = NULL, *text = NULL;
+        g_autofree char *path = NULL;
         g_autoptr(GVariant) report = NULL;
         g_autoptr(GPtrArray) lines = NULL;
         g_autoptr(GString) raw = NULL;
@@ -229,7 +229,6 @@ static void test_unterminated_after_part(Harness *h) {
 static void test_prompt(Harness *h) {
         static const Expected expected[] = {{1, LINE_PARTIAL, "name? "}, {1, 0, "hello you"}};
         g_autofree char *path = NULL;
-        g_autoptr(GVariant) report = NULL;
         g_autoptr(GPtrArray) lines = NULL;
 
         harness_start_daemon(h, NULL);
@@ -245,7 +244,7 @@ static void test_prompt(Harness *h) {
 
 static void test_around_ready(Harness *h) {
         static const Expected expected[] = {{1, 0, "before"}, {1, 0, "ready"}, {1, 0, "after"}};
-        g_autofree char *path = NULL, *state = NULL;
+        g_autofree char *path = NULL;
         g_autoptr(GPtrArray) lines = NULL;
 
         harness_add_kind(h, "saysready", "[Kind]\nDescription=Ready by a line\n[Handshake]\nType=line\nLine=^ready$\n");
@@ -266,16 +265,17 @@ static void test_around_ready(Harness *h) {
 static void test_child_outlives(Harness *h) {
         static const Expected expected[] = {{1, 0, "child"}, {1, 0, "main"}, {1, 0, "late"}};
         g_autofree char *path = NULL;
+        g_autoptr(GVariant) report = NULL;
         g_autoptr(GPtrArray) lines = NULL;
 
         harness_start_daemon(h, NULL);
         path = client_start(h->client, "command",
-                            options_shell("mkfifo $HOME/started; (trap 'sleep 0.2; echo late; exit' TERM; echo child; : > $HOME/started; "
-                                          "while :; do sleep 0.05; done) & read x < $HOME/started; echo main",
+                            options_shell("mkfifo $HOME/started; (exec 2> /dev/null; trap 'sleep 0.2; echo late; exit' TERM; echo child; "
+                                          ": > $HOME/started; while :; do sleep 0.05; done) & read x < $HOME/started; echo main",
                                           NULL));
         subscribe(h->client->bus, path, 0, 2);
-        report_check(g_variant_get_child_value(client_wait_signal(h->client, path, "Ended")->parameters, 0),
-                     "{'Result': <'success'>, 'LastLine': <@t 3>, 'ExitCode': <0>}", NULL);
+        report = g_variant_get_child_value(client_wait_signal(h->client, path, "Ended")->parameters, 0);
+        report_check(report, "{'Result': <'success'>, 'LastLine': <@t 3>, 'ExitCode': <0>}", NULL);
         lines = client_signalled_lines(h->client, path);
         check_lines(h, lines, expected, G_N_ELEMENTS(expected));
 }
@@ -324,6 +324,7 @@ static void test_pages(Harness *h) {
                 for (guint round = 0;; round++) {
                         page = read_page(h->client, path, methods[i], after, 0);
                         g_assert_cmpuint(page.first, ==, after + 1);
+                        g_assert_cmpuint(page.final, ==, after + page.n);
                         g_assert_cmpuint(page.size, <=, LIMIT_READ_OUTPUT);
                         after = page.final;
                         if (!page.more)
@@ -408,7 +409,8 @@ static void test_flood(Harness *h) {
                         g_assert_cmpuint(page.first, >, after);
                         after = page.final;
                 }
-                while (g_main_context_iteration(NULL, FALSE))
+                /* Some of the flood, which may come as fast as it is taken in. */
+                for (unsigned n = 0; n < 64 && g_main_context_iteration(NULL, FALSE); n++)
                         ;
         }
         line_log_wait_for(log, 1);

@@ -192,22 +192,26 @@ char *client_wait_ready(Client *client, const char *path) {
 
 typedef struct Awaited {
         Client *client;
-        const char *path, *text;
+        const char *path, *property, *text;
         size_t n;
 } Awaited;
 
-static gboolean has_state(gpointer userdata) {
+static gboolean has_string(gpointer userdata) {
         Awaited *awaited = userdata;
-        g_autofree char *state = client_get_string(awaited->client, awaited->path, "State");
+        g_autofree char *text = client_get_string(awaited->client, awaited->path, awaited->property);
 
-        return strcmp(state, awaited->text) == 0;
+        return strcmp(text, awaited->text) == 0;
+}
+
+void client_wait_string(Client *client, const char *path, const char *property, const char *value) {
+        Awaited awaited = {client, path, property, value, 0};
+        g_autofree char *what = g_strdup_printf("%s of %s is \"%s\"", property, path, value);
+
+        harness_wait(client->harness, has_string, &awaited, what);
 }
 
 void client_wait_state(Client *client, const char *path, const char *state) {
-        Awaited awaited = {client, path, state, 0};
-        g_autofree char *what = g_strdup_printf("%s is %s", path, state);
-
-        harness_wait(client->harness, has_state, &awaited, what);
+        client_wait_string(client, path, "State", state);
 }
 
 void client_stop(Client *client, const char *path) {
@@ -231,7 +235,7 @@ static gboolean has_signal(gpointer userdata) {
 }
 
 const Signal *client_wait_nth_signal(Client *client, const char *path, const char *member, size_t n) {
-        Awaited awaited = {client, path, member, n};
+        Awaited awaited = {client, path, NULL, member, n};
         g_autofree char *what = g_strdup_printf("signal %s number %zu of %s", member, n + 1, path ?: "any");
 
         harness_wait(client->harness, has_signal, &awaited, what);
@@ -314,6 +318,20 @@ GPtrArray *client_signalled_lines(Client *client, const char *path) {
                 lines_add_all(lines, rows);
         }
         return lines;
+}
+
+static gboolean has_text(gpointer userdata) {
+        Awaited *awaited = userdata;
+        g_autofree char *text = client_read_text(awaited->client, awaited->path);
+
+        return strstr(text, awaited->text) != NULL;
+}
+
+void client_wait_text(Client *client, const char *path, const char *text) {
+        Awaited awaited = {client, path, NULL, text, 0};
+        g_autofree char *what = g_strdup_printf("%s prints \"%s\"", path, text);
+
+        harness_wait(client->harness, has_text, &awaited, what);
 }
 
 /* 1 PARTIAL, 4 UNTERMINATED */

@@ -185,6 +185,7 @@ static void harness_free(Harness *h) {
         g_free(h->home);
         g_free(h->log);
         g_free(h->bus_address);
+        g_free(h->program);
         g_free(h->mark);
         g_free(h);
 }
@@ -233,7 +234,7 @@ static gboolean daemon_is_ready(gpointer userdata) {
 }
 
 void harness_start_daemon(Harness *h, const char *const *variables) {
-        g_autofree char *program = g_build_filename(harness_build_directory(), "runtime-managerd", NULL);
+        g_autofree char *program = h->program ? g_strdup(h->program) : g_build_filename(harness_build_directory(), "runtime-managerd", NULL);
         g_autofree char *bus = g_strdup_printf("--bus-address=%s", h->bus_address);
         g_autofree char *systemd = g_strdup_printf("--systemd-address=%s", g_getenv("DBUS_SESSION_BUS_ADDRESS"));
         char *argv[] = {program, (char *) "--user", bus, systemd, NULL};
@@ -416,7 +417,7 @@ static const char *find_obstacle(void) {
         return version ? NULL : "no systemd user manager answers on the session bus (run it with tests/with-user-manager)";
 }
 
-/* g_error(), g_assert… and all else that is fatal ends in SIGABRT, but prints first; the log belongs to it. */
+/* g_assert… and all else that is fatal prints first, then ends in SIGABRT, g_error() in SIGTRAP; the log belongs to it. */
 static void on_abort(int signo) {
         if (current)
                 print_log(current);
@@ -434,6 +435,7 @@ int harness_main(int argc, char *argv[], const char *name, const HarnessCase *ca
                 return EXIT_SUCCESS;
         }
         signal(SIGABRT, on_abort);
+        signal(SIGTRAP, on_abort);
         signal(SIGTERM, on_fatal_signal);
         signal(SIGINT, on_fatal_signal);
         signal(SIGPIPE, SIG_IGN);

@@ -40,6 +40,7 @@ struct Harness {
         char *config_directory;  /* its XDG_CONFIG_HOME */
         char *home;              /* its HOME, which runtimes start in */
         char *log;               /* file with what it says to stdout and stderr */
+        char *program;           /* the daemon; NULL: that of this build */
         char *bus_address;
         GPid daemon;             /* 0: doesn't run */
         Client *client;          /* the first client; connected when the daemon has been started */
@@ -114,7 +115,9 @@ const char *path_to_id(const char *path);
 GVariant *client_wait_ended(Client *client, const char *path);
 /* WaitRuntime: the state when it is ready, or ended. */
 char *client_wait_ready(Client *client, const char *path);
-/* Waits for the property State; the runtime must not have passed it. */
+/* Waits until a property has a value. */
+void client_wait_string(Client *client, const char *path, const char *property, const char *value);
+/* The same for State; the runtime must not have passed it. */
 void client_wait_state(Client *client, const char *path, const char *state);
 void client_stop(Client *client, const char *path);
 
@@ -142,6 +145,8 @@ GPtrArray *client_signalled_lines(Client *client, const char *path);
 GString *lines_join(GPtrArray *lines, guint8 stream);
 /* Of everything. */
 char *client_read_text(Client *client, const char *path);
+/* Waits until it contains this. */
+void client_wait_text(Client *client, const char *path, const char *text);
 
 /* Each key of the dictionary in GVariant's text format must be in the report, with that value. Keys of absent ("A B") must not. */
 void report_check(GVariant *report, const char *expected, const char *absent);

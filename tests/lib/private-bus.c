@@ -29,6 +29,8 @@ static gboolean session_is_broker(void) {
         g_autofree char *file = NULL, *name = NULL;
         const char *path;
 
+        if (!bus)
+                return FALSE;
         unit = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "GetUnit",
                                            g_variant_new("(s)", "dbus.service"), G_VARIANT_TYPE("(o)"), 0, -1, NULL, NULL);
         if (!unit)

@@ -20,7 +20,7 @@ BELOW_RUNTIME = {"util", "start-options"} | DATA | LEAVES
 CORE = DATA | LEAVES | {"start-options", "plan", "runtime", "manager"}
 
 # Headers of src/core that are nobody's room: macros alone, for all of core and above.
-SHARED = {"core/sd-autoptr.h"}
+SHARED = {"core/sd-autoptr.h", "core/sd-error.h"}
 
 # What each room may include beside itself.
 ALLOWED = {

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +21,8 @@
 #include <sys/wait.h>
 
 #include "util/names.h"
+
+#define MARKER "marker"
 
 static char *keeper_path;
 static char *cgroup_root;
@@ -54,6 +57,20 @@ const char *fixture_prepare(int argc, char *argv[]) {
         return NULL;
 }
 
+/* What: the failure to tell of when nothing happens in time. */
+static void wait_for_event(int fd, short events, gint64 until, const char *what) {
+        struct pollfd pollfd = { .fd = fd, .events = events };
+        int n;
+
+        do {
+                gint64 left = MAX(until - g_get_monotonic_time(), 0);
+
+                n = poll(&pollfd, 1, (int) (left / 1000) + 1);
+        } while (n < 0 && errno == EINTR);
+        if (n != 1)
+                g_error("%s", what);
+}
+
 static void control_event_free(gpointer data) {
         ControlEvent *event = data;
 
@@ -76,7 +93,7 @@ Fixture *fixture_new(void) {
         g_assert_nonnull(f->directory);
         f->cgroup = g_strdup_printf("%s/keeper-test-%d-%u", cgroup_root, getpid(), n++);
         g_assert_cmpint(mkdir(f->cgroup, 0755), ==, 0);
-        f->link = f->ring_fd = f->reply_fd = -EBADF;
+        f->link = f->ring_fd = f->reply_fd = f->marker_fd = -EBADF;
         f->controls = g_ptr_array_new_with_free_func(control_event_free);
         f->header = (struct spec_header) { .leftover_usec = 5 * USEC_PER_SEC, .abandon_usec = 60 * USEC_PER_SEC };
         f->cursor = ring_cursor_after(0);
@@ -149,22 +166,22 @@ void fixture_start(Fixture *f) {
 }
 
 static int wait_exit(GPid pid) {
-        gint64 end = g_get_monotonic_time() + DEADLINE_USEC;
+        _cleanup_close_ int pidfd = pidfd_open(pid, 0);
         siginfo_t info = {};
 
-        while (waitid(P_PID, (id_t) pid, &info, WEXITED | WNOHANG) == 0 && info.si_pid == 0) {
-                if (g_get_monotonic_time() > end)
-                        g_error("the keeper doesn't exit");
-                g_usleep(1000);
-        }
+        g_assert_cmpint(pidfd, >=, 0);
+        wait_for_event(pidfd, POLLIN, g_get_monotonic_time() + DEADLINE_USEC, "the keeper doesn't exit");
+        g_assert_cmpint(waitid(P_PID, (id_t) pid, &info, WEXITED), ==, 0);
         if (info.si_code != CLD_EXITED)
                 g_error("the keeper was killed by signal %d", info.si_status);
         return info.si_status;
 }
 
 static void remove_cgroup(const char *path) {
-        gint64 end = g_get_monotonic_time() + DEADLINE_USEC;
+        g_autofree char *events = g_build_filename(path, "cgroup.events", NULL), *what = g_strdup_printf("%s does not become empty", path);
+        gint64 until = g_get_monotonic_time() + DEADLINE_USEC;
         g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+        _cleanup_close_ int fd = -EBADF;
         const char *name;
 
         while (dir && (name = g_dir_read_name(dir))) {
@@ -173,10 +190,17 @@ static void remove_cgroup(const char *path) {
                 if (g_file_test(child, G_FILE_TEST_IS_DIR))
                         remove_cgroup(child);
         }
-        while (rmdir(path) < 0 && errno != ENOENT) {
-                if (errno != EBUSY || g_get_monotonic_time() > end)
+        fd = open(events, O_RDONLY | O_CLOEXEC);
+        for (;;) {
+                char text[256];
+
+                /* Read before the attempt: what changes after it is an event. */
+                (void) !pread(fd, text, sizeof(text), 0);
+                if (rmdir(path) == 0 || errno == ENOENT)
+                        return;
+                if (errno != EBUSY)
                         g_error("%s can't be removed: %s", path, g_strerror(errno));
-                g_usleep(1000);
+                wait_for_event(fd, POLLPRI, until, what);
         }
 }
 
@@ -185,6 +209,12 @@ void fixture_free(Fixture *f) {
         if (f->pid > 0)
                 g_assert_cmpint(wait_exit(f->pid), ==, 0);
         remove_cgroup(f->cgroup);
+        if (f->marker_fd >= 0) {
+                g_autofree char *marker = fixture_path(f, MARKER);
+
+                g_assert_cmpint(g_unlink(marker), ==, 0);
+                fd_close(f->marker_fd);
+        }
 
         /* Whatever the keeper had put here is gone. */
         for (unsigned i = 0; i < 3; i++) {
@@ -204,16 +234,11 @@ void fixture_free(Fixture *f) {
 }
 
 void fixture_send(Fixture *f, const void *message, size_t size, const void *body, size_t body_size) {
-        gint64 end = g_get_monotonic_time() + DEADLINE_USEC;
+        gint64 until = g_get_monotonic_time() + DEADLINE_USEC;
         int r;
 
-        while ((r = link_send_message(f->link, message, size, body, body_size, -EBADF)) == -EAGAIN) {
-                struct pollfd fd = { .fd = f->link, .events = POLLOUT };
-
-                if (g_get_monotonic_time() > end)
-                        g_error("the keeper doesn't read its link");
-                (void) poll(&fd, 1, 100);
-        }
+        while ((r = link_send_message(f->link, message, size, body, body_size, -EBADF)) == -EAGAIN)
+                wait_for_event(f->link, POLLOUT, until, "the keeper doesn't read its link");
         g_assert_cmpint(r, ==, 0);
 }
 
@@ -300,6 +325,7 @@ static void on_message(Fixture *f, uint32_t type, size_t size, int fd) {
         };
 
         if (type == LINK_CONTROL) {
+                g_assert_cmpuint(f->seen[LINK_EXECUTED], >, 0); /* before it says anything */
                 g_assert_cmpuint(size, >=, sizeof(struct link_control));
                 on_control(f, (const struct link_control *) f->buffer, f->buffer + sizeof(struct link_control), size - sizeof(struct link_control));
         } else {
@@ -415,17 +441,12 @@ void fixture_disconnect(Fixture *f) {
 void fixture_reconnect(Fixture *f) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         g_autofree char *path = fixture_path(f, RM_KEEPER_SOCKET);
-        gint64 end = g_get_monotonic_time() + DEADLINE_USEC;
 
         forget_connection(f);
         f->link = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
-        while (connect(f->link, (struct sockaddr *) &address, sizeof(address)) < 0) {
-                /* It may only just have been told to run. */
-                if ((errno != ENOENT && errno != ECONNREFUSED) || g_get_monotonic_time() > end)
-                        g_error("%s: %s", path, g_strerror(errno));
-                g_usleep(1000);
-        }
+        if (connect(f->link, (struct sockaddr *) &address, sizeof(address)) < 0)
+                g_error("%s: %s", path, g_strerror(errno));
         fixture_wait(f, LINK_HELLO, 1);
 }
 
@@ -481,11 +502,27 @@ unsigned fixture_count_payload(Fixture *f) {
 }
 
 void fixture_wait_gone(GPid pid) {
-        gint64 end = g_get_monotonic_time() + DEADLINE_USEC;
+        _cleanup_close_ int pidfd = pidfd_open(pid, 0);
+        g_autofree char *what = g_strdup_printf("process %d does not end", pid);
 
-        while (kill(pid, 0) == 0) {
-                if (g_get_monotonic_time() > end)
-                        g_error("process %d does not end", pid);
-                g_usleep(1000);
-        }
+        if (pidfd < 0)
+                g_assert_cmpint(errno, ==, ESRCH);
+        else
+                wait_for_event(pidfd, POLLIN, g_get_monotonic_time() + DEADLINE_USEC, what);
+}
+
+char *fixture_add_marker(Fixture *f) {
+        g_autofree char *path = fixture_path(f, MARKER);
+
+        g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+        f->marker_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        g_assert_cmpint(f->marker_fd, >=, 0);
+        return g_steal_pointer(&path);
+}
+
+void fixture_wait_marker(Fixture *f) {
+        char byte;
+
+        wait_for_event(f->marker_fd, POLLIN, g_get_monotonic_time() + DEADLINE_USEC, "the runtime does not come to its marker");
+        g_assert_cmpint(read(f->marker_fd, &byte, 1), ==, 1);
 }

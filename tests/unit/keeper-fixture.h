@@ -39,12 +39,13 @@ typedef struct Fixture {
         struct link_done done;
         struct link_reply reply;
         int reply_fd;
+        int marker_fd;
         GPtrArray *controls; /* of ControlEvent */
 
         SpecBuilder *spec;
         struct spec_header header;
         char text[RING_LINE_MAX + 1];
-        uint8_t buffer[LINK_MESSAGE_MAX];
+        uint8_t buffer[LINK_MESSAGE_MAX] __attribute__((aligned(8))); /* messages are read where they stand */
 } Fixture;
 
 /* Finds the keeper's binary and a place for cgroups. NULL, or why the tests can't run here. */
@@ -85,7 +86,7 @@ const ControlEvent *fixture_wait_control(Fixture *f, uint64_t number);
 void fixture_execute(Fixture *f, uint32_t command);
 void fixture_run_to_done(Fixture *f);
 
-/* The daemon dies; the next one comes. */
+/* The daemon dies; the next one comes: not before a command has been executed, as the keeper has no socket until then. */
 void fixture_disconnect(Fixture *f);
 void fixture_reconnect(Fixture *f);
 
@@ -98,4 +99,10 @@ char *fixture_path(Fixture *f, const char *name);
 
 /* How many processes live in the payload, by the kernel's list. */
 unsigned fixture_count_payload(Fixture *f);
+
+/* Waits until it has exited; somebody else's zombie has. */
 void fixture_wait_gone(GPid pid);
+
+/* A way for the runtime to say how far it is past its keeper, and without any reader of the link: it writes a byte to the path. */
+char *fixture_add_marker(Fixture *f);
+void fixture_wait_marker(Fixture *f);

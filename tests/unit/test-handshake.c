@@ -185,6 +185,19 @@ static void test_closed(void) {
         }
 }
 
+static void test_no_requests_on_a_closed_connection(void) {
+        _cleanup_handshake_ Handshake *handshake = make_in_phase(HANDSHAKE_READY);
+        _cleanup_outcome_ HandshakeOutcome closed = {}, opened = {};
+        _cleanup_free_ char *line = NULL;
+        int64_t id;
+
+        g_assert_cmpint(handshake_closed(handshake, &closed), ==, 0);
+        g_assert_null(handshake_request(handshake, "ping", &id));
+        g_assert_cmpint(handshake_opened(handshake, &opened), ==, 0);
+        line = handshake_request(handshake, "ping", &id);
+        g_assert_nonnull(line);
+}
+
 static void test_requests_of_ours_are_answered(void) {
         _cleanup_handshake_ Handshake *handshake = make_in_phase(HANDSHAKE_READY);
         _cleanup_outcome_ HandshakeOutcome second = {}, first = {}, again = {};
@@ -392,6 +405,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/handshake/too many values", test_too_many_values);
         g_test_add_func("/handshake/answer before the request is ignored", test_answer_before_the_request);
         g_test_add_func("/handshake/closed", test_closed);
+        g_test_add_func("/handshake/no requests on a closed connection", test_no_requests_on_a_closed_connection);
         g_test_add_func("/handshake/requests of ours are answered", test_requests_of_ours_are_answered);
         g_test_add_func("/handshake/oldest request is forgotten", test_oldest_request_is_forgotten);
         g_test_add_func("/handshake/requests need a ready connection", test_requests_need_a_ready_connection);

@@ -176,6 +176,26 @@ static void test_a_slow_reader_is_told_what_it_missed(void) {
         g_assert_cmpint(ring_read(&ring->reader, &cursor, &record, ring->text), ==, 0);
 }
 
+static void test_middle_is_a_record_in_the_newer_half(void) {
+        g_autoptr(Ring) ring = ring_new(0, 0);
+
+        for (uint64_t i = 0; i < 2000; i++) {
+                RingCursor cursor = ring_cursor_after(0);
+                struct ring_record record;
+                uint64_t middle;
+                bool found = false;
+
+                ring_append(&ring->writer, RING_STREAM_STDOUT, 0, 0, ring->text, (size_t) (i * 2654435761U % 3000));
+                middle = atomic_load(&ring->writer.header->middle);
+                g_assert_cmpuint(ring->writer.head - middle, <=, ring->writer.data_size / 2);
+                if (i % 50 != 0 || middle == 0)
+                        continue;
+                while (ring_read(&ring->reader, &cursor, &record, ring->text) == 1)
+                        found = found || cursor.position == middle;
+                g_assert_true(found);
+        }
+}
+
 /* A line whose text can be checked from its number. */
 static size_t make_line(uint64_t number, uint8_t *line) {
         size_t size = (size_t) (number * 2654435761U % 2000);
@@ -244,6 +264,27 @@ static void test_reader_races_with_writer(void) {
 }
 
 /* Wherever the writer was killed, all lines up to the last are whole, and another writer could go on. */
+/* The writer gives up the oldest line faster than a reader can look at it; half the ring is left to read all the same. */
+static void test_a_writer_that_is_always_faster_holds_up_no_reader(void) {
+        g_autoptr(Ring) ring = ring_new(0, 0);
+        pid_t pid = fork();
+
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;)
+                        ring_append(&ring->writer, RING_STREAM_STDOUT, 0, 0, "", 0);
+        }
+        for (unsigned i = 0; i < 100000; i++) {
+                RingCursor cursor = ring_cursor_after(0);
+                struct ring_record record;
+                int r = ring_read(&ring->reader, &cursor, &record, ring->text);
+
+                g_assert_cmpint(r, >=, 0);
+        }
+        kill_writer(pid);
+}
+
 static void test_writer_is_killed(void) {
         g_autoptr(Ring) ring = ring_new(0, 0);
 
@@ -413,7 +454,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/ring/wraps-and-overwrites", test_wraps_and_overwrites);
         g_test_add_func("/ring/keeps-at-least-what-it-promises", test_keeps_at_least_what_it_promises);
         g_test_add_func("/ring/a-slow-reader-is-told-what-it-missed", test_a_slow_reader_is_told_what_it_missed);
+        g_test_add_func("/ring/middle-is-a-record-in-the-newer-half", test_middle_is_a_record_in_the_newer_half);
         g_test_add_func("/ring/reader-races-with-writer", test_reader_races_with_writer);
+        g_test_add_func("/ring/a-writer-that-is-always-faster-holds-up-no-reader", test_a_writer_that_is_always_faster_holds_up_no_reader);
         g_test_add_func("/ring/writer-is-killed", test_writer_is_killed);
         g_test_add_func("/ring/refuses-what-is-no-ring", test_refuses_what_is_no_ring);
         g_test_add_func("/ring/hostile-headers", test_hostile_headers);
