@@ -165,3 +165,62 @@ char *report_step_output(Client *client, const char *path, GVariant *report) {
                 }
         return g_string_free(lines_join(lines, 0), FALSE);
 }
+
+GVariant *node_options(const char *format, ...) {
+        g_autoptr(GVariant) parsed = NULL;
+        GVariantDict dict;
+        va_list list;
+
+        if (format) {
+                va_start(list, format);
+                parsed = g_variant_ref_sink(g_variant_new_parsed_va(format, &list));
+                va_end(list);
+        }
+        g_variant_dict_init(&dict, parsed);
+        /* Machines that test are busy ones. */
+        if (!g_variant_dict_contains(&dict, "TimeoutHandshakeUSec"))
+                g_variant_dict_insert(&dict, "TimeoutHandshakeUSec", "t", (guint64) HARNESS_DEADLINE_USEC);
+        return g_variant_dict_end(&dict);
+}
+
+char *node_start(Harness *h, GVariant *options) {
+        return client_start(h->client, "elixir-standalone", options);
+}
+
+char *node_start_ready(Harness *h, GVariant *options) {
+        char *path = node_start(h, options);
+        g_autofree char *state = client_wait_ready(h->client, path);
+
+        g_assert_cmpstr(state, ==, "ready");
+        return path;
+}
+
+void node_check_text(const char *text, const char *part) {
+        if (!strstr(text, part))
+                g_error("\"%s\" is not in: %s", part, text);
+}
+
+char *node_add_elixir(Harness *h, const char *script) {
+        static unsigned n;
+        g_autofree char *name = g_strdup_printf("bin-%u/elixir", ++n), *file = harness_add_file(h, name, script, 0755), *folder = g_path_get_dirname(file);
+
+        return g_strdup_printf("PATH=%s:%s", folder, g_getenv("PATH"));
+}
+
+void node_check_signals(Harness *h, const char *path, gboolean ready) {
+        client_wait_signal(h->client, path, "Ended");
+        client_sync(h->client);
+        g_assert_true(!!client_find_signal(h->client, path, "HandshakeCompleted", 0) == ready);
+        g_assert_null(client_find_signal(h->client, path, "HandshakeCompleted", 1));
+        g_assert_null(client_find_signal(h->client, path, "Ended", 1));
+}
+
+GVariant *node_fail(Harness *h, GVariant *options, const char *expected) {
+        g_autofree char *path = node_start(h, options);
+        GVariant *report = client_wait_ended(h->client, path);
+
+        report_check(report, expected, NULL);
+        g_assert_cmpuint(report_number(report, "DurationUSec"), <, 20 * G_USEC_PER_SEC);
+        node_check_signals(h, path, FALSE);
+        return report;
+}

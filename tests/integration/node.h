@@ -35,3 +35,17 @@ void node_tell(Client *client, const char *path, const char *expression);
 void node_wait_output(Client *client, const char *path, guint8 stream, const char *text);
 /* The lines of a report's step, as text. */
 char *report_step_output(Client *client, const char *path, GVariant *report);
+
+void node_check_text(const char *text, const char *part);
+
+/* Options in GVariant's text format, or NULL, with a long time for the handshake unless they say one. */
+GVariant *node_options(const char *format, ...);
+/* Of elixir-standalone. */
+char *node_start(Harness *h, GVariant *options);
+char *node_start_ready(Harness *h, GVariant *options);
+/* One that ends before it is ready, and before long. Its report, in which expected must be. */
+GVariant *node_fail(Harness *h, GVariant *options, const char *expected);
+/* Either it was ready once and ended without that being taken back, or it ended once and was never ready. */
+void node_check_signals(Harness *h, const char *path, gboolean ready);
+/* A script that takes the place of elixir. PATH with its folder first, as an entry of an environment. */
+char *node_add_elixir(Harness *h, const char *script);

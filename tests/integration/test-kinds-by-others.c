@@ -33,11 +33,6 @@ static void add_example(Harness *h, const char *name) {
         g_free(harness_add_file(h, file, text, 0644));
 }
 
-static void check_text(const char *text, const char *part) {
-        if (!strstr(text, part))
-                g_error("\"%s\" is not in: %s", part, text);
-}
-
 static char *start_ready(Harness *h, const char *kind, const char *options) {
         char *path = client_start(h->client, kind, g_variant_new_parsed(options));
         g_autofree char *state = client_wait_ready(h->client, path);
@@ -117,12 +112,12 @@ static void test_shell(Harness *h) {
         harness_start_daemon(h, NULL);
         path = start_ready(h, "shell", "{'Greeting': <'good day'>}");
         text = client_read_text(h->client, path);
-        check_text(text, "good day\n");
+        node_check_text(text, "good day\n");
         client_wait_string(h->client, path, "StatusText", "at work");
         stop(h, path, "{'ExitCode': <0>, 'StopStage': <'request'>}");
         g_free(text);
         text = client_read_text(h->client, path);
-        check_text(text, "asked to stop\n");
+        node_check_text(text, "asked to stop\n");
 }
 
 static void test_line(Harness *h) {
@@ -198,7 +193,7 @@ static void test_reload(Harness *h) {
         reload(h);
         g_free(message);
         message = client_call_fails(h->client, NULL, "StartRuntime", g_variant_new_parsed("('mine', @a{sv} {})"), "NoSuchKind");
-        check_text(message, "mine.kind:2: unknown key \"Exce\" in section \"Kind\"");
+        node_check_text(message, "mine.kind:2: unknown key \"Exce\" in section \"Kind\"");
         g_variant_unref(client_call(h->client, NULL, "StartRuntime", g_variant_new_parsed("('another', @a{sv} {})")));
 
         file = kind_file(h, "mine.kind");

@@ -48,6 +48,7 @@ typedef struct Unit {
         guint events_source;
         guint objects[2];
         char *stop_job;   /* of a StopUnit that waits for the cgroup to be empty */
+        gboolean is_released; /* by UnrefUnit: it goes when it has ended */
 } Unit;
 
 struct FakeSystemd {
@@ -144,6 +145,8 @@ static void unit_end(Unit *unit, const char *state) {
         if (unit->stop_job)
                 emit_job_removed(unit->fake, unit->stop_job, unit->name, "done");
         g_clear_pointer(&unit->stop_job, g_free);
+        if (unit->is_released)
+                g_hash_table_remove(unit->fake->units, unit->name);
 }
 
 static gboolean cgroup_is_populated(int events_fd) {
@@ -325,7 +328,10 @@ static void stop_unit(FakeSystemd *fake, Unit *unit, GDBusMethodInvocation *call
 }
 
 static void unref_unit(FakeSystemd *fake, Unit *unit) {
-        if (unit && unit_has_ended(unit))
+        if (!unit)
+                return;
+        unit->is_released = TRUE;
+        if (unit_has_ended(unit))
                 g_hash_table_remove(fake->units, unit->name);
 }
 
