@@ -12,7 +12,7 @@
 #include <string.h>
 #include <systemd/sd-journal.h>
 
-#include "bus/start-request.h"
+#include "bus/steer-request.h"
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"

@@ -5,7 +5,7 @@
 
 #include "bus/bus.h"
 
-#include "bus/start-request.h"
+#include "bus/steer-request.h"
 #include "util/macro.h"
 #include "util/names.h"
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 #include "bus/lines.h"
-#include "bus/start-request.h"
+#include "bus/steer-request.h"
 #include "core/cgroup.h"
 #include "util/limits.h"
 #include "util/macro.h"

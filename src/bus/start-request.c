@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "bus/option.h"
 #include "core/sd-autoptr.h"
 #include "util/limits.h"
 #include "util/macro.h"
@@ -26,21 +27,6 @@ struct OptionRow {
         bool infinity; /* UINT64_MAX is allowed too */
 };
 
-static int refuse(sd_bus_error *reterr, const char *option, const char *problem) {
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option %s %s.", option, problem);
-}
-
-static int refuse_size(sd_bus_error *reterr, const char *option, const char *what, size_t most) {
-        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "The option %s has too many or too long %s; the most is %zu.", option, what, most);
-}
-
-static int check_number(const char *name, uint64_t value, uint64_t min, uint64_t max, bool infinity, sd_bus_error *reterr) {
-        if ((infinity && value == UINT64_MAX) || (value >= min && value <= max))
-                return 0;
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option %s must be from %" PRIu64 " to %" PRIu64 "%s, not %" PRIu64 ".", name, min,
-                                 max, infinity ? " or infinity" : "", value);
-}
-
 static int read_number(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
         uint64_t *value = (uint64_t *) ((char *) options + row->offset);
         int r;
@@ -48,7 +34,7 @@ static int read_number(sd_bus_message *message, const OptionRow *row, StartOptio
         r = sd_bus_message_read(message, "t", value);
         if (r < 0)
                 return r;
-        return check_number(row->name, *value, row->min, row->max, row->infinity, reterr);
+        return option_check_number(row->name, *value, row->min, row->max, row->infinity, reterr);
 }
 
 static int read_boolean(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
@@ -69,7 +55,7 @@ static int read_id(sd_bus_message *message, const OptionRow *row, StartOptions *
         if (r < 0)
                 return r;
         if (id[0] == '\0' || strlen(id) > 32 || id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
-                return refuse(reterr, row->name, "must be 1 to 32 of the characters a-z, 0-9 and _");
+                return option_refuse(reterr, row->name, "must be 1 to 32 of the characters a-z, 0-9 and _");
         options->id = g_strdup(id);
         return 0;
 }
@@ -82,7 +68,7 @@ static int read_directory(sd_bus_message *message, const OptionRow *row, StartOp
         if (r < 0)
                 return r;
         if (path[0] != '/')
-                return refuse(reterr, row->name, "must be an absolute path");
+                return option_refuse(reterr, row->name, "must be an absolute path");
         options->working_directory = g_strdup(path);
         return 0;
 }
@@ -96,7 +82,7 @@ static int read_input(sd_bus_message *message, const OptionRow *row, StartOption
                 return r;
         options->input_pipe = strcmp(text, "pipe") == 0;
         if (!options->input_pipe && strcmp(text, "null") != 0)
-                return refuse(reterr, row->name, "must be \"null\" or \"pipe\"");
+                return option_refuse(reterr, row->name, "must be \"null\" or \"pipe\"");
         return 0;
 }
 
@@ -113,39 +99,15 @@ static int read_owner(sd_bus_message *message, const OptionRow *row, StartOption
                         options->owner = i;
                         return 0;
                 }
-        return refuse(reterr, row->name, "must be \"none\", \"caller\" or \"required\"");
-}
-
-/* One line of text for people. */
-static int read_line(sd_bus_message *message, const char *name, char **ret, sd_bus_error *reterr) {
-        _cleanup_free_ char *line = NULL;
-        const char *text;
-        int r;
-
-        r = sd_bus_message_read(message, "s", &text);
-        if (r < 0)
-                return r;
-        if (strlen(text) > LIMIT_DESCRIPTION)
-                return refuse_size(reterr, name, "bytes", LIMIT_DESCRIPTION);
-        for (const char *c = text; *c; c = g_utf8_next_char(c)) {
-                gunichar character = g_utf8_get_char(c);
-
-                if (g_unichar_iscntrl(character) || character == 0x2028 || character == 0x2029)
-                        return refuse(reterr, name, "must be one line without control characters");
-        }
-        line = text_one_line(text, LIMIT_DESCRIPTION);
-        if (!line)
-                return -ENOMEM;
-        *ret = g_strdup(line);
-        return 0;
+        return option_refuse(reterr, row->name, "must be \"none\", \"caller\" or \"required\"");
 }
 
 static int read_description(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
-        return read_line(message, row->name, &options->description, reterr);
+        return option_read_line(message, row->name, &options->description, reterr);
 }
 
 static int read_owner_name(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
-        return read_line(message, row->name, &options->owner_name, reterr);
+        return option_read_line(message, row->name, &options->owner_name, reterr);
 }
 
 /* An array of strings within limits, as a new strv; what an array without elements says is different from none at all. */
@@ -161,11 +123,11 @@ static int read_strings(sd_bus_message *message, const char *name, size_t max, c
         while ((r = sd_bus_message_read(message, "s", &string)) > 0) {
                 size += strlen(string) + 1;
                 if (strings->len >= max)
-                        return refuse_size(reterr, name, "elements", max);
+                        return option_refuse_size(reterr, name, "elements", max);
                 if (strlen(string) >= LIMIT_ARGUMENT)
-                        return refuse_size(reterr, name, "words (in bytes)", LIMIT_ARGUMENT - 1);
+                        return option_refuse_size(reterr, name, "words (in bytes)", LIMIT_ARGUMENT - 1);
                 if (size > LIMIT_COMMAND)
-                        return refuse_size(reterr, name, "elements (in bytes together)", LIMIT_COMMAND);
+                        return option_refuse_size(reterr, name, "elements (in bytes together)", LIMIT_COMMAND);
                 g_ptr_array_add(strings, g_strdup(string));
         }
         if (r < 0)
@@ -185,7 +147,7 @@ static int read_command(sd_bus_message *message, const OptionRow *row, StartOpti
         if (r < 0)
                 return r;
         if (!options->command[0] || options->command[0][0] == '\0')
-                return refuse(reterr, row->name, "must begin with a program");
+                return option_refuse(reterr, row->name, "must begin with a program");
         return 0;
 }
 
@@ -229,7 +191,7 @@ static int read_unset_environment(sd_bus_message *message, const OptionRow *row,
                 return r;
         for (char **name = options->unset_environment; *name; name++)
                 if (!is_variable_name(*name, strlen(*name)))
-                        return refuse(reterr, row->name, "must have names of variables, without values");
+                        return option_refuse(reterr, row->name, "must have names of variables, without values");
         return 0;
 }
 
@@ -247,15 +209,15 @@ static int read_labels(sd_bus_message *message, const OptionRow *row, StartOptio
                 return r;
         while ((r = sd_bus_message_read(message, "{ss}", &key, &value)) > 0) {
                 if (pairs->len / 2 >= LIMIT_LABELS)
-                        return refuse_size(reterr, row->name, "entries", LIMIT_LABELS);
+                        return option_refuse_size(reterr, row->name, "entries", LIMIT_LABELS);
                 if (key[0] == '\0' || strlen(key) > LIMIT_LABEL_KEY ||
                     key[strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] != '\0')
-                        return refuse(reterr, row->name, "must have keys of 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'");
+                        return option_refuse(reterr, row->name, "must have keys of 1 to 64 of the characters A-Z, a-z, 0-9, '.', '_' and '-'");
                 if (strlen(value) > LIMIT_LABEL_VALUE)
-                        return refuse_size(reterr, row->name, "values (in bytes)", LIMIT_LABEL_VALUE);
+                        return option_refuse_size(reterr, row->name, "values (in bytes)", LIMIT_LABEL_VALUE);
                 for (unsigned i = 0; i < pairs->len; i += 2)
                         if (strcmp(pairs->pdata[i], key) == 0)
-                                return refuse(reterr, row->name, "has a key twice");
+                                return option_refuse(reterr, row->name, "has a key twice");
                 g_ptr_array_add(pairs, g_strdup(key));
                 g_ptr_array_add(pairs, g_strdup(value));
         }
@@ -311,48 +273,11 @@ const char *const *start_request_names(void) {
         return names;
 }
 
-static int enter_value(sd_bus_message *message, const char *name, const char *signature, sd_bus_error *reterr) {
-        const char *contents;
-        int r;
-
-        r = sd_bus_message_peek_type(message, NULL, &contents);
-        if (r < 0)
-                return r;
-        if (strcmp(contents, signature) != 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option %s must have the type \"%s\", not \"%s\".", name, signature, contents);
-        return sd_bus_message_enter_container(message, 'v', signature);
-}
-
 static const OptionRow *find_option(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(option_table); i++)
                 if (strcmp(option_table[i].name, name) == 0)
                         return &option_table[i];
         return NULL;
-}
-
-static int find_limit(const char *name) {
-        for (int i = 0; i < _LIMIT_KEY_MAX; i++)
-                if (strcmp(limit_key_table[i].name, name) == 0)
-                        return i;
-        return -ENOENT;
-}
-
-static int read_limit(sd_bus_message *message, int key, LimitSet *limits, sd_bus_error *reterr) {
-        const LimitKeyInfo *info = &limit_key_table[key];
-        uint64_t value;
-        int r;
-
-        r = enter_value(message, info->name, "t", reterr);
-        if (r < 0)
-                return r;
-        r = sd_bus_message_read(message, "t", &value);
-        if (r < 0)
-                return r;
-        r = check_number(info->name, value, info->min, info->max, true, reterr);
-        if (r < 0)
-                return r;
-        limits->value[key] = value;
-        return sd_bus_message_exit_container(message);
 }
 
 static int read_kind_value(sd_bus_message *message, const KindOption *option, KindValue **ret, sd_bus_error *reterr) {
@@ -367,7 +292,7 @@ static int read_kind_value(sd_bus_message *message, const KindOption *option, Ki
         case KIND_OPTION_PATH:
                 r = sd_bus_message_read(message, "s", &string);
                 if (r >= 0 && strlen(string) >= LIMIT_ARGUMENT)
-                        return refuse_size(reterr, option->name, "bytes", LIMIT_ARGUMENT - 1);
+                        return option_refuse_size(reterr, option->name, "bytes", LIMIT_ARGUMENT - 1);
                 if (r >= 0)
                         *ret = option->type == KIND_OPTION_PATH ? kind_value_new_path(string) : kind_value_new_string(string);
                 return r;
@@ -403,7 +328,7 @@ static int read_kind_option(sd_bus_message *message, const KindOption *option, S
         g_autoptr(KindValue) value = NULL;
         int r;
 
-        r = enter_value(message, option->name, kind_option_type_to_signature(option->type), reterr);
+        r = option_enter(message, option->name, kind_option_type_to_signature(option->type), reterr);
         if (r < 0)
                 return r;
         r = read_kind_value(message, option, &value, reterr);
@@ -412,23 +337,23 @@ static int read_kind_option(sd_bus_message *message, const KindOption *option, S
         if (kind_option_check(option, value, &problem) < 0)
                 return sd_bus_error_set(reterr, RM_ERROR_INVALID_OPTION, problem);
         if (!g_hash_table_insert(options->values, g_strdup(option->name), g_steal_pointer(&value)))
-                return refuse(reterr, option->name, "is there twice");
+                return option_refuse(reterr, option->name, "is there twice");
         return sd_bus_message_exit_container(message);
 }
 
 static int read_option(sd_bus_message *message, const char *name, const Kind *kind, StartOptions *options, sd_bus_error *reterr) {
         const OptionRow *row = find_option(name);
         const KindOption *of_kind = kind_get_option(kind, name);
-        int limit = find_limit(name), r;
+        int limit = option_find_limit(name), r;
 
         if (limit >= 0)
-                return read_limit(message, limit, &options->limits, reterr);
+                return option_read_limit(message, limit, &options->limits, reterr);
         if (of_kind)
                 return read_kind_option(message, of_kind, options, reterr);
         if (!row)
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
                                          "The kind \"%s\" has no option \"%.64s\"; ListKinds tells which it has besides the common ones.", kind->name, name);
-        r = enter_value(message, name, row->signature, reterr);
+        r = option_enter(message, name, row->signature, reterr);
         if (r < 0)
                 return r;
         r = row->read(message, row, options, reterr);
@@ -454,9 +379,9 @@ static int check_together(const StartOptions *options, sd_bus_error *reterr) {
                         words += lists[i] != options->environment;
                 }
         if (size > LIMIT_COMMAND)
-                return refuse_size(reterr, "Command", "words (in bytes, with Arguments and Environment)", LIMIT_COMMAND);
+                return option_refuse_size(reterr, "Command", "words (in bytes, with Arguments and Environment)", LIMIT_COMMAND);
         if (words > LIMIT_ARGUMENTS)
-                return refuse_size(reterr, "Command", "words (with Arguments)", LIMIT_ARGUMENTS);
+                return option_refuse_size(reterr, "Command", "words (with Arguments)", LIMIT_ARGUMENTS);
         return 0;
 }
 
@@ -496,128 +421,3 @@ int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, Sta
         return 0;
 }
 
-/* Enters the next entry of a{sv} and reads its name; 0 at the end. */
-static int next_entry(sd_bus_message *message, const char **ret_name) {
-        int r;
-
-        r = sd_bus_message_enter_container(message, 'e', "sv");
-        return r <= 0 ? r : sd_bus_message_read(message, "s", ret_name);
-}
-
-static int exit_entry(sd_bus_message *message) {
-        int r;
-
-        r = sd_bus_message_exit_container(message);
-        return r < 0 ? r : sd_bus_message_exit_container(message);
-}
-
-int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bus_error *reterr) {
-        uint64_t timeout_usec = TIME_UNSET;
-        const char *name;
-        int r;
-
-        r = sd_bus_message_enter_container(message, 'a', "{sv}");
-        if (r < 0)
-                return r;
-        while ((r = next_entry(message, &name)) > 0) {
-                if (strcmp(name, "TimeoutStopUSec") != 0)
-                        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "Stop has no option \"%.64s\", only TimeoutStopUSec.", name);
-                if (timeout_usec != TIME_UNSET)
-                        return refuse(reterr, name, "is there twice");
-                r = enter_value(message, name, "t", reterr);
-                if (r >= 0)
-                        r = sd_bus_message_read(message, "t", &timeout_usec);
-                if (r >= 0)
-                        r = check_number(name, timeout_usec, 0, TIMEOUT_MAX_USEC, false, reterr);
-                if (r >= 0)
-                        r = exit_entry(message);
-                if (r < 0)
-                        return r;
-        }
-        if (r < 0)
-                return r;
-        *ret_timeout_usec = timeout_usec;
-        return sd_bus_message_exit_container(message);
-}
-
-static int read_ownership(sd_bus_message *message, const char *name, OwnershipRequest *request, sd_bus_error *reterr) {
-        int replace, r;
-
-        if (strcmp(name, "Replace") == 0) {
-                r = enter_value(message, name, "b", reterr);
-                if (r >= 0)
-                        r = sd_bus_message_read(message, "b", &replace);
-                request->replace = r >= 0 && replace;
-                return r;
-        }
-        if (strcmp(name, "OwnerName") == 0) {
-                r = enter_value(message, name, "s", reterr);
-                g_clear_pointer(&request->name, g_free);
-                return r < 0 ? r : read_line(message, name, &request->name, reterr);
-        }
-        if (strcmp(name, "OwnerGraceUSec") == 0) {
-                r = enter_value(message, name, "t", reterr);
-                if (r >= 0)
-                        r = sd_bus_message_read(message, "t", &request->grace_usec);
-                return r < 0 ? r : check_number(name, request->grace_usec, 0, TIMEOUT_MAX_USEC, false, reterr);
-        }
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "TakeOwnership has no option \"%.64s\", only Replace, OwnerName and OwnerGraceUSec.",
-                                 name);
-}
-
-int ownership_request_read(sd_bus_message *message, OwnershipRequest *ret, sd_bus_error *reterr) {
-        _cleanup_(ownership_request_done) OwnershipRequest request = {.grace_usec = TIME_UNSET};
-        const char *name;
-        int r;
-
-        r = sd_bus_message_enter_container(message, 'a', "{sv}");
-        if (r < 0)
-                return r;
-        while ((r = next_entry(message, &name)) > 0) {
-                r = read_ownership(message, name, &request, reterr);
-                if (r >= 0)
-                        r = exit_entry(message);
-                if (r < 0)
-                        return r;
-        }
-        if (r < 0)
-                return r;
-        *ret = request;
-        request.name = NULL;
-        return sd_bus_message_exit_container(message);
-}
-
-void ownership_request_done(OwnershipRequest *request) {
-        g_clear_pointer(&request->name, g_free);
-}
-
-int limits_request_read(sd_bus_message *message, LimitSet *limits, unsigned *ret_keys, sd_bus_error *reterr) {
-        unsigned keys = 0;
-        const char *name;
-        int limit, r;
-
-        r = sd_bus_message_enter_container(message, 'a', "{sv}");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
-                r = sd_bus_message_read(message, "s", &name);
-                if (r < 0)
-                        return r;
-                limit = find_limit(name);
-                if (limit < 0)
-                        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "There is no limit \"%.64s\".", name);
-                if (keys & (1U << limit))
-                        return refuse(reterr, limit_key_table[limit].name, "is there twice");
-                keys |= 1U << limit;
-                r = read_limit(message, limit, limits, reterr);
-                if (r < 0)
-                        return r;
-                r = sd_bus_message_exit_container(message);
-                if (r < 0)
-                        return r;
-        }
-        if (r < 0)
-                return r;
-        *ret_keys = keys;
-        return sd_bus_message_exit_container(message);
-}

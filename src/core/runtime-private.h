@@ -93,10 +93,13 @@ bool runtime_is_main_command(const Runtime *runtime, uint32_t command);
 
 /* runtime-start.c */
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters);
-extern const KeeperHandler runtime_keeper_handler;
-void runtime_enter_ready(Runtime *runtime);
 /* Nothing runs yet, and nothing will. Takes message. */
 void runtime_give_up_start(Runtime *runtime, Reason reason, const char *error_name, char *message);
+
+/* runtime-keeper.c */
+extern const KeeperHandler runtime_keeper_handler;
+/* Tells the keeper to run a setup step, or the command. */
+void runtime_run(Runtime *runtime, uint32_t command);
 
 /* runtime-end.c */
 /* The first cause of an end is the one that is told. Takes message. */

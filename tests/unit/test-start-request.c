@@ -3,6 +3,7 @@
 /* What clients may ask for, option by option: each is taken, or refused by name. The messages are built by sd-bus and never sent. */
 
 #include "bus/start-request.h"
+#include "bus/steer-request.h"
 
 #include <glib/gstdio.h>
 #include <string.h>

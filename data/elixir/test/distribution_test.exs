@@ -72,7 +72,7 @@ defmodule RuntimeManager.DistributionTest do
 
     {manager, _, answer} = start(code: code) |> handshake()
     port = manager.port
-    assert_receive {^port, {:data, ".\n"}}, 20_000
+    wait_for_line(port, ~r/^\.$/m)
     send_message(manager, %{"id" => 2, "method" => "ping"})
     {status, text} = ended(manager)
     assert status == 1
@@ -123,7 +123,7 @@ defmodule RuntimeManager.DistributionTest do
     env = %{"RUNTIME_MANAGER_DISTRIBUTION" => "none"}
     {manager, _, _} = start(env: env, code: code) |> handshake()
     port = manager.port
-    assert_receive {^port, {:data, "32\n"}}, 20_000
+    wait_for_line(port, ~r/^32$/m)
     request(manager, 2, "shutdown")
     ended(manager)
   end
@@ -163,5 +163,11 @@ defmodule RuntimeManager.DistributionTest do
         [_, local, _, "0A" | _] <- [String.split(line)],
         [address, ^port] <- [String.split(local, ":")],
         do: address
+  end
+
+  # What is printed at about the same time comes in one piece or in two.
+  defp wait_for_line(port, line) do
+    assert_receive {^port, {:data, text}}, 20_000
+    if text =~ line, do: :ok, else: wait_for_line(port, line)
   end
 end

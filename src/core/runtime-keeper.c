@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the keeper says, and what becomes of it, top down in the order of a runtime's life: setup steps one by one, the command, the handshake, ready; then how the
+ * processes ended, and that nothing is left. A keeper is checked as a stranger: its facts count only in the order in which they can come. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <systemd/sd-journal.h>
+
+#include "core/runtime-private.h"
+#include "util/names.h"
+
+/* From the end of the control connection to that of its process. */
+#define CLOSED_USEC (500 * USEC_PER_MSEC)
+
+void runtime_run(Runtime *runtime, uint32_t command) {
+        runtime->run_sent = true;
+        runtime->told = command;
+        runtime->is_told = true;
+        (void) keeper_link_run(runtime->link, command);
+}
+
+static void runtime_enter_preparing(Runtime *runtime) {
+        const KindPlanStep *step = &runtime->plan->steps[runtime->command];
+        uint64_t timeout_usec = runtime->options->timeout_setup_usec;
+
+        if (timeout_usec == TIME_UNSET)
+                timeout_usec = step->timeout_usec != KIND_UNSET ? step->timeout_usec : SETUP_TIMEOUT_DEFAULT_USEC;
+        runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        if (runtime->state == RUNTIME_STARTING)
+                runtime_set_state(runtime, RUNTIME_PREPARING, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+        else {
+                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+                runtime_announce(runtime);
+        }
+        runtime->handler->on_setup_progress(runtime->userdata, runtime, runtime->command);
+}
+
+static void runtime_enter_connecting(Runtime *runtime) {
+        if (runtime->state == RUNTIME_PREPARING)
+                runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        runtime_set_state(runtime, RUNTIME_CONNECTING, now_usec(CLOCK_MONOTONIC) + runtime->handshake_timeout_usec);
+}
+
+static void runtime_enter_initializing(Runtime *runtime) {
+        /* The handshake has one deadline, which the runtime knows too. */
+        runtime_set_state(runtime, RUNTIME_INITIALIZING, runtime->deadline_usec);
+}
+
+static void runtime_enter_ready(Runtime *runtime) {
+        if (runtime->state == RUNTIME_PREPARING)
+                runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        runtime->ready_timestamp = now_usec(CLOCK_REALTIME);
+        runtime_changed(runtime, RUNTIME_PROPERTY_READY_TIMESTAMP);
+        runtime_set_state(runtime, RUNTIME_READY, runtime->max_usec);
+        runtime->handler->on_ready(runtime->userdata, runtime);
+}
+
+static void runtime_fail_handshake(Runtime *runtime, const HandshakeOutcome *outcome) {
+        Reason reason;
+
+        if (reason_from_string(outcome->reason, &reason) < 0)
+                reason = REASON_PROTOCOL_VIOLATION;
+        if (reason == REASON_CONNECTION_CLOSED) {
+                /* A process that ends closes its connection first; how it ended is the better news, if it comes at once. */
+                g_free(runtime->closed);
+                runtime->closed = g_strdup(outcome->message);
+                runtime_set_deadline(runtime, MIN_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + CLOSED_USEC));
+                return;
+        }
+        runtime_set_cause(runtime, RESULT_HANDSHAKE_FAILED, reason, REQUESTED_BY_NOBODY, g_strdup(outcome->message));
+        runtime_enter_stopping(runtime, STOP_STAGE_TERMINATE);
+}
+
+static void runtime_set_text(Runtime *runtime, char **text, const char *new, unsigned property) {
+        if (strcmp(*text, new) == 0)
+                return;
+        g_free(*text);
+        *text = g_strdup(new);
+        runtime_changed(runtime, property);
+}
+
+/* What the handshake says is done in the order that a client relies on; what is sent is sent first. */
+static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
+        if (outcome->send && runtime->link)
+                (void) keeper_link_send(runtime->link, outcome->send, NULL, NULL);
+        if (outcome->node)
+                runtime_set_text(runtime, &runtime->node, outcome->node, RUNTIME_PROPERTY_NODE);
+        if (outcome->connection) {
+                free(runtime->connection);
+                runtime->connection = TAKE_PTR(outcome->connection);
+        }
+        if (outcome->status_text)
+                runtime_set_text(runtime, &runtime->status_text, outcome->status_text, RUNTIME_PROPERTY_STATUS_TEXT);
+
+        if (runtime->state == RUNTIME_CONNECTING || runtime->state == RUNTIME_INITIALIZING || outcome->event == HANDSHAKE_EVENT_READY)
+                switch (runtime->state < RUNTIME_STOPPING ? outcome->event : HANDSHAKE_EVENT_NONE) {
+                case HANDSHAKE_EVENT_STARTED:
+                        runtime_enter_initializing(runtime);
+                        break;
+                case HANDSHAKE_EVENT_READY:
+                        runtime_enter_ready(runtime);
+                        break;
+                case HANDSHAKE_EVENT_FAILED:
+                        runtime_fail_handshake(runtime, outcome);
+                        break;
+                case HANDSHAKE_EVENT_EXTEND:
+                        if (runtime->state == RUNTIME_CONNECTING)
+                                runtime_set_deadline(runtime, MAX_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + MIN_OF(outcome->extend_usec, TIMEOUT_MAX_USEC)));
+                        break;
+                case HANDSHAKE_EVENT_NONE:
+                case HANDSHAKE_EVENT_STATUS:
+                        break;
+                }
+        runtime_announce_chatter(runtime);
+        handshake_outcome_done(outcome);
+}
+
+static void keeper_on_executed(void *userdata, const struct link_executed *executed) {
+        Runtime *runtime = userdata;
+        HandshakeOutcome outcome;
+        bool first = !runtime->started;
+
+        /* A keeper may repeat itself, or be another than ours. */
+        if (!runtime->is_told || executed->command != runtime->told || runtime->done)
+                return;
+        runtime->is_told = false;
+        runtime->command = executed->command;
+        runtime->main_pid = executed->pid;
+        runtime_changed(runtime, RUNTIME_PROPERTY_MAIN_PID);
+        if (runtime->state >= RUNTIME_STOPPING) {
+                runtime_announce(runtime);
+                return;
+        }
+
+        if (first) {
+                runtime->started = true;
+                runtime->executed_usec = now_usec(CLOCK_MONOTONIC);
+                if (runtime->max_timeout_usec != USEC_INFINITY)
+                        runtime->max_usec = runtime->executed_usec + runtime->max_timeout_usec;
+        }
+        if (!runtime_is_main_command(runtime, executed->command))
+                runtime_enter_preparing(runtime);
+        else if (handshake_executed(runtime->handshake, &outcome) >= 0) {
+                if (outcome.event != HANDSHAKE_EVENT_READY)
+                        runtime_enter_connecting(runtime);
+                runtime_apply(runtime, &outcome);
+        }
+        if (first)
+                runtime->handler->on_started(runtime->userdata, runtime);
+}
+
+static void keeper_on_failed(void *userdata, const struct link_failed *failed) {
+        Runtime *runtime = userdata;
+        bool is_step = failed->command < runtime_n_steps(runtime);
+        g_autofree char *what = NULL;
+        char *message;
+
+        if (!runtime->is_told || failed->command != runtime->told)
+                return;
+        runtime->is_told = false;
+        what = is_step ? g_strdup_printf("The setup step \"%s\"", runtime->plan->steps[failed->command].name) : g_strdup("The command");
+        message = g_strdup_printf("%s could not be executed (%s): %s.", what, link_stage_to_string(failed->stage), g_strerror(failed->error));
+
+        if (runtime->started && is_step) {
+                g_free(runtime->report->step);
+                runtime->report->step = g_strdup(runtime->plan->steps[failed->command].name);
+        }
+        runtime_set_cause(runtime, runtime->started && is_step ? RESULT_SETUP_FAILED : RESULT_START_FAILED,
+                          failed->error == ENOENT && failed->stage == LINK_STAGE_EXEC ? REASON_EXECUTABLE_NOT_FOUND : REASON_EXEC_FAILED,
+                          REQUESTED_BY_NOBODY, message);
+        if (!runtime->start_error)
+                runtime->start_error = g_strdup(is_step ? RM_ERROR_SETUP_FAILED : RM_ERROR_START_FAILED);
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+        runtime_collect(runtime);
+}
+
+static void runtime_on_step_exited(Runtime *runtime, const struct link_exited *exited) {
+        const KindPlanStep *step = &runtime->plan->steps[exited->command];
+        bool good = exited->code == CLD_EXITED && exited->status == 0;
+
+        if (!good || runtime->has_cause) {
+                g_free(runtime->report->step);
+                runtime->report->step = g_strdup(step->name);
+                runtime->report->step_first_line = exited->first_line;
+                runtime->report->step_last_line = exited->last_line;
+                runtime->exited = true;
+                runtime->exit_code = exited->code;
+                runtime->exit_status = exited->status;
+        }
+        if (!good)
+                runtime_set_cause(runtime, RESULT_SETUP_FAILED, REASON_SETUP_STEP_FAILED, REQUESTED_BY_NOBODY,
+                                  step->failure ? g_strdup(step->failure)
+                                                : g_strdup_printf("The setup step \"%s\" failed; see its output.", step->name));
+        if (!exited->settled)
+                return;
+        if (runtime->has_cause) {
+                runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+                runtime_collect(runtime);
+        } else
+                runtime_run(runtime, exited->command + 1);
+}
+
+static char *runtime_describe_early_exit(const struct link_exited *exited) {
+        if (exited->code == CLD_EXITED)
+                return g_strdup_printf("The process exited with status %d before it was ready.", exited->status);
+        return g_strdup_printf("The process was ended by signal %d (%s) before it was ready.", exited->status, strsignal(exited->status));
+}
+
+static void keeper_on_exited(void *userdata, const struct link_exited *exited) {
+        Runtime *runtime = userdata;
+
+        if (!runtime->started || runtime->is_told || exited->command != runtime->command || runtime->done)
+                return;
+        if (runtime->main_pid != 0) {
+                runtime->main_pid = 0;
+                runtime_changed(runtime, RUNTIME_PROPERTY_MAIN_PID);
+        }
+        if (!runtime_is_main_command(runtime, exited->command)) {
+                runtime_on_step_exited(runtime, exited);
+                runtime_announce(runtime);
+                return;
+        }
+
+        if (!runtime->exited)
+                runtime->exited_usec = now_usec(CLOCK_MONOTONIC);
+        runtime->exited = true;
+        runtime->exit_code = exited->code;
+        runtime->exit_status = exited->status;
+        if (!runtime->has_cause && (runtime->state == RUNTIME_CONNECTING || runtime->state == RUNTIME_INITIALIZING))
+                runtime_set_cause(runtime, RESULT_HANDSHAKE_FAILED, REASON_EXITED_BEFORE_READY, REQUESTED_BY_NOBODY,
+                                  report_name_subject(runtime_describe_early_exit(exited), runtime->kind->terminated));
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+        runtime_announce(runtime);
+}
+
+static void keeper_on_output(void *userdata, uint64_t last) {
+        Runtime *runtime = userdata;
+
+        runtime->handler->on_output(runtime->userdata, runtime);
+}
+
+/* Once: a runtime can connect and close as often as it likes. */
+static void runtime_warn_closed(Runtime *runtime, const char *message) {
+        runtime->told_closed = true;
+        runtime->handler->on_warning(runtime->userdata, runtime, "connection-closed", message, NULL, 0);
+}
+
+static void keeper_on_control(void *userdata, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
+        Runtime *runtime = userdata;
+        HandshakeOutcome outcome = {0};
+        int r = -EINVAL;
+
+        /* Setup steps have no way to say anything. */
+        if (!runtime->started || runtime->is_told || !runtime_is_main_command(runtime, runtime->command))
+                return;
+        switch (kind) {
+        case LINK_CONTROL_MESSAGE:
+                r = handshake_message(runtime->handshake, bytes, size, &outcome);
+                break;
+        case LINK_CONTROL_OPENED:
+                r = handshake_opened(runtime->handshake, &outcome);
+                break;
+        case LINK_CONTROL_CLOSED:
+                r = handshake_closed(runtime->handshake, &outcome);
+                break;
+        case LINK_CONTROL_TOO_LONG:
+                r = handshake_too_long(runtime->handshake, bytes, size, &outcome);
+                break;
+        case LINK_CONTROL_NOTIFY:
+                r = handshake_notify(runtime->handshake, bytes, size, &outcome);
+                break;
+        case LINK_CONTROL_LINE:
+                r = handshake_line_matched(runtime->handshake, &outcome);
+                break;
+        case _LINK_CONTROL_MAX:
+                break;
+        }
+        if (r < 0)
+                return;
+        if (outcome.warning && kind == LINK_CONTROL_CLOSED && runtime->state == RUNTIME_READY && !runtime->told_closed)
+                runtime_warn_closed(runtime, outcome.warning);
+        runtime_apply(runtime, &outcome);
+}
+
+static void keeper_on_done(void *userdata, const struct link_done *done) {
+        Runtime *runtime = userdata;
+        Report *report = runtime->report;
+
+        if (runtime->done)
+                return;
+        /* Its EXITED came first, if anything ran. */
+        runtime_enter_stopping(runtime, STOP_STAGE_NONE);
+        runtime->done = true;
+        report->has_leftovers = true;
+        report->leftovers = done->leftovers;
+        report->cpu_usage_nsec = done->cpu_usage_nsec;
+        report->memory_peak = done->memory_peak;
+        report->oom_kills = done->oom_kills;
+        runtime->ended_usec = now_usec(CLOCK_MONOTONIC);
+        if (done->leftovers > 0)
+                runtime->handler->on_warning(runtime->userdata, runtime, "leftovers", "The main process left processes behind; they were stopped.",
+                                             "Leftovers", done->leftovers);
+        if (done->oom_kills != UINT64_MAX && done->oom_kills > 0)
+                runtime->handler->on_warning(runtime->userdata, runtime, "oom-kill", "Processes of the runtime were killed for memory.", "OOMKills",
+                                             done->oom_kills);
+        runtime->collecting = true;
+        (void) keeper_link_collect(runtime->link);
+}
+
+static void keeper_on_lost(void *userdata, int error) {
+        Runtime *runtime = userdata;
+
+        runtime->link = keeper_link_free(runtime->link);
+        if (runtime->collecting)
+                return;
+        if (error < 0) {
+                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->id, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
+                                "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->id,
+                                g_strerror(-error), NULL);
+        }
+        runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
+                          error < 0 ? g_strdup("The keeper of the runtime sent something that makes no sense.")
+                                    : g_strdup("The keeper of the runtime ended before the runtime."));
+        runtime_enter_stopping(runtime, STOP_STAGE_UNIT);
+}
+
+const KeeperHandler runtime_keeper_handler = {
+        .on_executed = keeper_on_executed,
+        .on_failed = keeper_on_failed,
+        .on_exited = keeper_on_exited,
+        .on_output = keeper_on_output,
+        .on_control = keeper_on_control,
+        .on_done = keeper_on_done,
+        .on_lost = keeper_on_lost,
+};
