@@ -88,6 +88,9 @@ Daemon *daemon_new(const char *cgroups) {
         g_dbus_connection_signal_subscribe(daemon->bus, RM_BUS_NAME, NULL, NULL, NULL, NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_signal, daemon, NULL);
         g_dbus_connection_signal_subscribe(daemon->bus, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged", NULL, RM_BUS_NAME,
                                            G_DBUS_SIGNAL_FLAGS_NONE, on_signal, daemon, NULL);
+        /* Behind the matches: when this is answered, they are there. */
+        g_variant_unref(g_dbus_connection_call_sync(daemon->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetId", NULL, NULL,
+                                                    G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL));
         daemon_spawn(daemon);
         AWAIT(daemon->has_name || daemon->pid == 0);
         g_assert_cmpint(daemon->pid, !=, 0);

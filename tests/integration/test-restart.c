@@ -1,91 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A runtime that is started again is the same to everybody who knows it: id, path, options, subscribers, owner; its lines are numbered on. And the kinds that
- * it is started from, read again. */
+/* A runtime that is started again is the same to everybody who knows it: id, path, options, subscribers, owner; its lines are numbered on. */
 
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "again.h"
 #include "util/names.h"
 
-#define AN_HOUR "<uint64 3600000000>"
 /* Ends by SIGKILL alone. */
 #define DEAF "trap '' TERM; echo deaf; while :; do sleep 1; done"
-
-/* A call under way. */
-typedef struct Call {
-        Harness *h;
-        gboolean done;
-        GVariant *reply;
-        GError *error;
-} Call;
-
-static void on_reply(GObject *source, GAsyncResult *result, gpointer userdata) {
-        Call *call = userdata;
-
-        call->reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &call->error);
-        call->done = TRUE;
-}
-
-static Call *call_begin(Client *client, const char *path, const char *method, GVariant *parameters) {
-        Call *call = g_new0(Call, 1);
-
-        call->h = client->harness;
-        g_dbus_connection_call(client->bus, RM_BUS_NAME, path ?: RM_OBJECT_PATH, path ? RM_RUNTIME_INTERFACE : RM_MANAGER_INTERFACE, method, parameters, NULL, 0,
-                               (int) (HARNESS_DEADLINE_USEC / 1000), NULL, on_reply, call);
-        return call;
-}
-
-static gboolean call_is_done(gpointer userdata) {
-        return ((Call *) userdata)->done;
-}
-
-/* The reply, or NULL with the error's name. */
-static GVariant *call_end(Call *call, char **ret_error) {
-        GVariant *reply;
-
-        harness_wait(call->h, call_is_done, call, "a call is answered");
-        reply = call->reply;
-        *ret_error = call->error ? g_dbus_error_get_remote_error(call->error) : NULL;
-        g_clear_error(&call->error);
-        g_free(call);
-        return reply;
-}
-
-static void call_end_well(Call *call) {
-        g_autofree char *error = NULL;
-        g_autoptr(GVariant) reply = NULL;
-        Harness *h = call->h;
-
-        reply = call_end(call, &error);
-        if (!reply)
-                harness_fail(h, "a call under way failed with %s", error);
-}
-
-static void call_end_badly(Call *call, const char *name) {
-        g_autofree char *error = NULL;
-        g_autoptr(GVariant) reply = call_end(call, &error);
-
-        g_assert_null(reply);
-        g_assert_cmpstr(error, ==, name);
-}
-
-static void restart(Client *client, const char *path) {
-        g_variant_unref(client_call(client, path, "Restart", NULL));
-}
-
-static void reload(Harness *h) {
-        g_variant_unref(client_call(h->client, NULL, "Reload", NULL));
-}
-
-static void assert_state(Harness *h, const char *path, const char *state, guint32 generation) {
-        g_autofree char *found = client_get_string(h->client, path, "State");
-
-        g_assert_cmpstr(found, ==, state);
-        g_assert_cmpuint(client_get_number(h->client, path, "Generation"), ==, generation);
-}
 
 static guint64 get_time(Harness *h, const char *path, const char *property) {
         g_autoptr(GVariant) value = client_get(h->client, path, property);
@@ -129,16 +53,6 @@ static void wait_lines(Client *client, const char *path, guint n) {
                 g_assert_cmpuint(same->number, ==, i + 1);
                 g_assert_true(g_bytes_equal(line->bytes, same->bytes));
         }
-}
-
-static void assert_text(Harness *h, const char *path, const char *expected) {
-        g_autofree char *text = client_read_text(h->client, path);
-
-        g_assert_cmpstr(text, ==, expected);
-}
-
-static GVariant *nth_report(Harness *h, const char *path, guint n) {
-        return g_variant_get_child_value(client_wait_nth_signal(h->client, path, "Ended", n)->parameters, 0);
 }
 
 /* New states, HandshakeCompleted and Ended in their order. */
@@ -434,15 +348,6 @@ static void test_starting(Harness *h) {
         g_assert_true(seen);
 }
 
-static void add_kind(Harness *h, const char *name, const char *text) {
-        g_autofree char *file = g_strdup_printf("config/runtime-manager/kinds/%s.kind", name);
-
-        g_free(harness_add_file(h, file, text, 0644));
-}
-
-#define LINE_KIND(exec, line, timeout) \
-        "[Kind]\nDescription=Says a word\nExec=/bin/sh -c \"" exec "; exec sleep 1000\"\n[Handshake]\nType=line\nLine=" line "\nTimeoutSec=" timeout "\n"
-
 static void test_preparing(Harness *h) {
         g_autofree char *path = NULL;
         g_autoptr(GVariant) report = NULL;
@@ -626,113 +531,6 @@ static void test_required_owner(Harness *h) {
         assert_state(h, path, "ended", 2);
 }
 
-static GVariant *find_kind(Harness *h, const char *name) {
-        g_autoptr(GVariant) reply = client_call(h->client, NULL, "ListKinds", NULL), kinds = g_variant_get_child_value(reply, 0);
-
-        for (gsize i = 0; i < g_variant_n_children(kinds); i++) {
-                g_autoptr(GVariant) row = g_variant_get_child_value(kinds, i);
-                g_autoptr(GVariant) about = NULL;
-                const char *found;
-
-                g_variant_get(row, "(&s@a{sv})", &found, &about);
-                if (strcmp(found, name) == 0)
-                        return g_steal_pointer(&about);
-        }
-        return NULL;
-}
-
-static GVariant *empty_start(const char *kind) {
-        return g_variant_new("(s@a{sv})", kind, g_variant_new_parsed("@a{sv} {}"));
-}
-
-static void test_reload(Harness *h) {
-        g_autofree char *running = NULL, *fresh = NULL, *message = NULL, *file = NULL;
-        g_autoptr(GVariant) about = NULL;
-        guint32 pid;
-
-        add_kind(h, "spoken", LINE_KIND("echo one", "one", "1h"));
-        harness_start_daemon(h, NULL);
-        running = client_start(h->client, "spoken", g_variant_new_parsed("@a{sv} {}"));
-        g_free(client_wait_ready(h->client, running));
-        pid = client_get_number(h->client, running, "MainPID");
-
-        /* Nothing is read before it is asked for. */
-        add_kind(h, "spoken", LINE_KIND("echo two", "two", "1h"));
-        add_kind(h, "added", LINE_KIND("echo new", "new", "1h"));
-        g_assert_null(find_kind(h, "added"));
-        g_free(client_call_fails(h->client, NULL, "StartRuntime", empty_start("added"), "NoSuchKind"));
-        reload(h);
-        about = find_kind(h, "added");
-        g_assert_nonnull(about);
-        report_check(about, "{'Available': <true>, 'Problem': <''>}", NULL);
-        fresh = client_start(h->client, "spoken", g_variant_new_parsed("@a{sv} {}"));
-        g_free(client_wait_ready(h->client, fresh));
-        assert_text(h, fresh, "two\n");
-        client_stop(h->client, fresh);
-        g_clear_pointer(&fresh, g_free);
-        fresh = client_start(h->client, "added", g_variant_new_parsed("@a{sv} {}"));
-        g_free(client_wait_ready(h->client, fresh));
-        assert_text(h, fresh, "new\n");
-        client_stop(h->client, fresh);
-
-        /* What runs goes on, until it is started again. */
-        assert_state(h, running, "ready", 1);
-        g_assert_cmpuint(client_get_number(h->client, running, "MainPID"), ==, pid);
-        assert_text(h, running, "one\n");
-        restart(h->client, running);
-        g_free(client_wait_ready(h->client, running));
-        assert_text(h, running, "one\ntwo\n");
-
-        add_kind(h, "spoken", "[Kind]\nDescription=Broken\nExecutable=\nColour=blue\n");
-        reload(h);
-        g_variant_unref(about);
-        about = find_kind(h, "spoken");
-        g_assert_nonnull(about);
-        report_check(about, "{'Available': <false>}", NULL);
-        g_assert_nonnull(strstr(report_string(about, "Problem"), "spoken.kind"));
-        message = client_call_fails(h->client, NULL, "StartRuntime", empty_start("spoken"), "NoSuchKind");
-        g_assert_nonnull(strstr(message, "spoken.kind"));
-        g_free(client_call_fails(h->client, running, "Restart", NULL, "NoSuchKind"));
-        assert_state(h, running, "ready", 2);
-
-        file = g_build_filename(h->config_directory, "runtime-manager", "kinds", "spoken.kind", NULL);
-        g_assert_cmpint(unlink(file), ==, 0);
-        reload(h);
-        g_assert_null(find_kind(h, "spoken"));
-        g_free(client_call_fails(h->client, running, "Restart", NULL, "NoSuchKind"));
-        assert_state(h, running, "ready", 2);
-
-        add_kind(h, "spoken", LINE_KIND("echo three", "three", "1h"));
-        reload(h);
-        restart(h->client, running);
-        g_free(client_wait_ready(h->client, running));
-        assert_text(h, running, "one\ntwo\nthree\n");
-        client_stop(h->client, running);
-        g_variant_unref(client_wait_ended(h->client, running));
-}
-
-/* What the client left to the kind is the new kind's; what the client chose stays. */
-static void test_reload_times(Harness *h) {
-        g_autofree char *path = NULL, *chosen = NULL;
-        g_autoptr(GVariant) report = NULL;
-
-        add_kind(h, "timed", LINE_KIND("echo word", "word", "1h"));
-        harness_start_daemon(h, NULL);
-        path = client_start(h->client, "timed", g_variant_new_parsed("@a{sv} {}"));
-        chosen = client_start(h->client, "timed", g_variant_new_parsed("{'TimeoutHandshakeUSec': " AN_HOUR "}"));
-        g_free(client_wait_ready(h->client, path));
-        g_free(client_wait_ready(h->client, chosen));
-        add_kind(h, "timed", LINE_KIND("echo word", "other", "0.5"));
-        reload(h);
-        restart(h->client, chosen);
-        restart(h->client, path);
-        report = nth_report(h, path, 1);
-        report_check(report, "{'Result': <'timeout'>, 'Reason': <'handshake-deadline'>, 'Phase': <'connecting'>}", NULL);
-        assert_state(h, chosen, "connecting", 2);
-        client_stop(h->client, chosen);
-        g_variant_unref(client_wait_ended(h->client, chosen));
-}
-
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"from-ready-it-is-the-same-runtime-again", test_ready},
@@ -752,8 +550,6 @@ int main(int argc, char *argv[]) {
                 {"an-owner-that-leaves-during-a-restart-is-missed-after-it", test_owner_leaves_meanwhile},
                 {"the-grace-time-begins-anew", test_grace},
                 {"a-required-owner-is-awaited-anew", test_required_owner},
-                {"reloaded-kinds-are-for-new-starts-and-restarts", test_reload},
-                {"times-left-to-the-kind-are-those-of-the-new-one", test_reload_times},
         };
 
         return harness_main(argc, argv, "restart", cases, G_N_ELEMENTS(cases));
