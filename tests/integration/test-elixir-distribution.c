@@ -106,8 +106,8 @@ static void test_loopback(Harness *h) {
         harness_start_daemon(h, NULL);
         path = node_start_ready(h, node_options(NULL));
         node_check(h->client, path,
-                   "for p <- Port.list(), Port.info(p, :name) == {:name, ~c\"tcp_inet\"}, {:ok, {a, _}} <- [:inet.sockname(p)], is_tuple(a), do: a",
-                   "[{127,0,0,1},{127,0,0,1}]");
+                   "Enum.uniq(for p <- Port.list(), Port.info(p, :name) == {:name, ~c\"tcp_inet\"}, {:ok, {a, _}} <- [:inet.sockname(p)], is_tuple(a), do: a)",
+                   "[{127,0,0,1}]");
 }
 
 static guint pick_port(void) {

@@ -19,7 +19,32 @@
 /* $LISTEN_PID is known only after the fork, when this program, which has threads, must not allocate any more. */
 #define LAUNCHER "sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"
 
-static char *address, *directory;
+/* The session bus's own policy and limits, but no folder with services: one that is installed must not be activated beside the one under test. */
+static const char bus_config[] = "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"
+                                 "  \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
+                                 "<busconfig>\n"
+                                 "  <type>session</type>\n"
+                                 "  <listen>unix:tmpdir=/tmp</listen>\n"
+                                 "  <auth>EXTERNAL</auth>\n"
+                                 "  <policy context=\"default\">\n"
+                                 "    <allow send_destination=\"*\" eavesdrop=\"true\"/>\n"
+                                 "    <allow eavesdrop=\"true\"/>\n"
+                                 "    <allow own=\"*\"/>\n"
+                                 "  </policy>\n"
+                                 "  <limit name=\"max_incoming_bytes\">1000000000</limit>\n"
+                                 "  <limit name=\"max_incoming_unix_fds\">250000000</limit>\n"
+                                 "  <limit name=\"max_outgoing_bytes\">1000000000</limit>\n"
+                                 "  <limit name=\"max_outgoing_unix_fds\">250000000</limit>\n"
+                                 "  <limit name=\"max_message_size\">1000000000</limit>\n"
+                                 "  <limit name=\"max_completed_connections\">100000</limit>\n"
+                                 "  <limit name=\"max_incomplete_connections\">10000</limit>\n"
+                                 "  <limit name=\"max_connections_per_user\">100000</limit>\n"
+                                 "  <limit name=\"max_names_per_connection\">50000</limit>\n"
+                                 "  <limit name=\"max_match_rules_per_connection\">50000</limit>\n"
+                                 "  <limit name=\"max_replies_per_connection\">50000</limit>\n"
+                                 "</busconfig>\n";
+
+static char *address, *directory, *config;
 static pid_t bus_pid;
 
 /* By the process behind dbus.service: its name is the same whichever bus it is. */
@@ -75,8 +100,8 @@ static int listen_at(const char *path) {
 }
 
 const char *private_bus_address(void) {
-        const char *const broker[] = {LAUNCHER, "dbus-broker-launch", "--scope", "user", NULL};
-        const char *const reference[] = {LAUNCHER, "dbus-daemon", "--session", "--address=systemd:", "--nofork", "--nopidfile", "--nosyslog", NULL};
+        const char *broker[] = {LAUNCHER, "dbus-broker-launch", "--scope", "user", "--config-file", NULL, NULL};
+        const char *reference[] = {LAUNCHER, "dbus-daemon", "--address=systemd:", "--nofork", "--nopidfile", "--nosyslog", "--config-file", NULL, NULL};
         g_autofree char *path = NULL;
         int fd;
 
@@ -84,6 +109,9 @@ const char *private_bus_address(void) {
                 return address;
         directory = g_dir_make_tmp("rm-bus-XXXXXX", NULL);
         g_assert_nonnull(directory);
+        config = g_build_filename(directory, "bus.conf", NULL);
+        g_assert_true(g_file_set_contents(config, bus_config, -1, NULL));
+        broker[G_N_ELEMENTS(broker) - 2] = reference[G_N_ELEMENTS(reference) - 2] = config;
         path = g_build_filename(directory, "bus", NULL);
         address = g_strdup_printf("unix:path=%s", path);
         fd = listen_at(path);
@@ -101,6 +129,8 @@ void private_bus_stop(void) {
         waitpid(bus_pid, NULL, 0);
         path = g_build_filename(directory, "bus", NULL);
         (void) g_unlink(path);
+        (void) g_unlink(config);
+        g_clear_pointer(&config, g_free);
         (void) g_rmdir(directory);
         g_clear_pointer(&address, g_free);
         g_clear_pointer(&directory, g_free);
