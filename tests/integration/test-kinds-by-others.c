@@ -174,7 +174,7 @@ static void reload(Harness *h) {
 }
 
 static void test_reload(Harness *h) {
-        g_autofree char *old = NULL, *new = NULL, *text = NULL, *file = NULL, *message = NULL, *state = NULL, *gone = NULL;
+        g_autofree char *old = NULL, *new = NULL, *file = NULL, *message = NULL, *state = NULL, *gone = NULL;
 
         harness_add_kind(h, "mine", "[Kind]\nExec=/bin/sh -c 'echo old; exec tail -f /dev/null'\n");
         harness_start_daemon(h, NULL);

@@ -251,12 +251,12 @@ static void test_umbrella(Harness *h) {
 }
 
 static void test_path_dependency(Harness *h) {
-        g_autofree char *dependency = add_project(h, "friend", "mix.exs", PROJECT("Friend", "app: :friend", ""), "lib/friend.ex",
-                                                  "defmodule Friend do\n  def name, do: :jane\nend\n", NULL);
         g_autofree char *project = add_project(h, "social", "mix.exs", PROJECT("Social", "app: :social, deps: [{:friend, path: \"../friend\"}]", ""),
                                                "lib/social.ex", "defmodule Social do\n  def friend, do: Friend.name()\nend\n", NULL);
         g_autofree char *path = NULL, *state = NULL;
 
+        g_free(add_project(h, "friend", "mix.exs", PROJECT("Friend", "app: :friend", ""), "lib/friend.ex",
+                           "defmodule Friend do\n  def name, do: :jane\nend\n", NULL));
         harness_start_daemon(h, NULL);
         path = start(h, project, NULL);
         state = client_wait_ready(h->client, path);

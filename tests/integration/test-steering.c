@@ -261,6 +261,8 @@ static void test_no_keeper(Harness *h) {
         g_autoptr(GError) error = NULL;
 
         g_assert_true(g_file_copy(source, target, G_FILE_COPY_NONE, NULL, NULL, NULL, &error));
+        /* It is there, so that no other is looked for, but can't be executed. */
+        g_free(harness_add_file(h, "runtime-keeper", "", 0644));
         h->program = g_strdup(to);
         harness_add_kind(h, "any", "[Kind]\n");
         harness_start_daemon(h, NULL);
