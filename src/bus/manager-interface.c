@@ -43,7 +43,8 @@ static int method_start_runtime(sd_bus_message *call, void *userdata, sd_bus_err
         object = bus_get_object(bus, runtime);
         if (g_hash_table_size(bus->objects) > n_before)
                 ownership_begin(object, peer_table_get(bus->peers, sd_bus_message_get_sender(call)));
-        if (runtime_is_started(runtime))
+        /* Of one whose restart failed there is nothing to wait for. */
+        if (runtime_is_started(runtime) || runtime_get_state(runtime) == RUNTIME_ENDED)
                 return sd_bus_reply_method_return(call, "so", runtime_get_id(runtime), object->path);
         if (object->start_calls->len >= LIMIT_WAITERS)
                 return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this start already.", LIMIT_WAITERS);

@@ -105,8 +105,13 @@ typedef struct Line {
 } Line;
 
 static int refuse_line(Handshake *handshake, HandshakeOutcome *outcome, Line line, const char *problem) {
-        _cleanup_free_ char *quote = text_quote(line.bytes, line.size, HANDSHAKE_QUOTE_MAX);
+        _cleanup_free_ char *quote = NULL;
 
+        /* An answer to initialize may hold what only the runtime's users may see. */
+        if (handshake->phase == HANDSHAKE_INITIALIZING && memmem(line.bytes, line.size, "\"connection\"", strlen("\"connection\"")))
+                return refuse(handshake, outcome, HANDSHAKE_REASON_PROTOCOL_VIOLATION,
+                              g_strdup_printf("The runtime's message %s (it is not shown, for it tells how to connect)", problem));
+        quote = text_quote(line.bytes, line.size, HANDSHAKE_QUOTE_MAX);
         return refuse(handshake, outcome, HANDSHAKE_REASON_PROTOCOL_VIOLATION,
                       quote ? g_strdup_printf("The runtime's message %s: %s", problem, quote) : NULL);
 }

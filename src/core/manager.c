@@ -460,6 +460,12 @@ int manager_reload(Manager *manager, sd_bus_error *reterr) {
                 return sd_bus_error_setf(reterr, SD_BUS_ERROR_FAILED, "The kinds could not be read again, the old ones stay: %s.", g_strerror(-r));
         kind_set_free(manager->kinds);
         manager->kinds = kinds;
+        for (size_t i = 0; i < kind_set_size(kinds); i++)
+                if (kind_set_at(kinds, i)->problem)
+                        sd_journal_send("PRIORITY=4", "KIND=%s", kind_set_at(kinds, i)->name, "MESSAGE=The kind \"%s\" can't be used: %s",
+                                        kind_set_at(kinds, i)->name, kind_set_at(kinds, i)->problem, NULL);
+        for (const char *const *problem = kind_set_get_problems(kinds); *problem; problem++)
+                sd_journal_send("PRIORITY=4", "MESSAGE=%s", *problem, NULL);
         return 0;
 }
 

@@ -91,6 +91,9 @@ void runtime_announce_chatter(Runtime *runtime);
 unsigned runtime_n_steps(const Runtime *runtime);
 bool runtime_is_main_command(const Runtime *runtime, uint32_t command);
 
+/* Ends a keeper that runs nothing yet, and that nobody else will wait for. */
+void runtime_reap_keeper(Runtime *runtime);
+
 /* runtime-start.c */
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters);
 /* Nothing runs yet, and nothing will. Takes message. */

@@ -111,14 +111,18 @@ static int runtime_start_keeper(Runtime *runtime) {
         runtime->spec_fd = fd_close(runtime->spec_fd);
 
         r = keeper_link_new(runtime->context->event, keeper.link_fd, &runtime_keeper_handler, runtime, &runtime->link);
-        if (r < 0) {
-                fd_close(keeper.link_fd);
-                return r;
-        }
-        r = sd_event_add_io(runtime->context->event, &runtime->keeper_source, runtime->keeper_pidfd, EPOLLIN, on_keeper_exit, runtime);
         if (r < 0)
-                return r;
-        return sd_event_source_set_priority(runtime->keeper_source, KEEPER_EXIT_PRIORITY);
+                fd_close(keeper.link_fd);
+        else
+                r = sd_event_add_io(runtime->context->event, &runtime->keeper_source, runtime->keeper_pidfd, EPOLLIN, on_keeper_exit, runtime);
+        if (r >= 0)
+                r = sd_event_source_set_priority(runtime->keeper_source, KEEPER_EXIT_PRIORITY);
+        if (r < 0) {
+                runtime->keeper_source = sd_event_source_disable_unref(runtime->keeper_source);
+                runtime->link = keeper_link_free(runtime->link);
+                runtime_reap_keeper(runtime);
+        }
+        return r;
 }
 
 int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
@@ -193,6 +197,10 @@ static void scope_on_start_failed(void *userdata, const char *message) {
 
         runtime->scope_pending = false;
         runtime->scope = scope_free(runtime->scope);
+        /* The unit of the generation before may still be going, if that was given up. */
+        if (runtime->state == RUNTIME_STARTING && runtime->generation > 1 && runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_keeper_lives(runtime) &&
+            runtime_ask_for_scope(runtime) >= 0)
+                return;
         if (runtime->state == RUNTIME_STARTING)
                 runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED,
                                       g_strdup_printf("systemd refused to make the scope %s: %s", runtime->unit, message));

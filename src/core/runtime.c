@@ -164,19 +164,23 @@ fail:
         return r;
 }
 
+void runtime_reap_keeper(Runtime *runtime) {
+        siginfo_t info;
+
+        (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
+        (void) waitid(P_PIDFD, runtime->keeper_pidfd, &info, WEXITED);
+        runtime->keeper_pidfd = fd_close(runtime->keeper_pidfd);
+        runtime->keeper_pid = 0;
+}
+
 Runtime *runtime_free(Runtime *runtime) {
         if (!runtime)
                 return NULL;
         sd_event_source_disable_unref(runtime->timer);
         sd_event_source_disable_unref(runtime->keeper_source);
         keeper_link_free(runtime->link);
-        if (runtime->keeper_pid > 0 && !runtime->run_sent) {
-                /* It ends by itself when its link closes; nobody else will wait for it. */
-                siginfo_t info;
-
-                (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
-                (void) waitid(P_PIDFD, runtime->keeper_pidfd, &info, WEXITED);
-        }
+        if (runtime->keeper_pid > 0 && !runtime->run_sent)
+                runtime_reap_keeper(runtime);
         scope_free(runtime->scope);
         handshake_free(runtime->handshake);
         ring_reader_done(&runtime->ring);
@@ -220,7 +224,8 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->scope_attempts = runtime->command = 0;
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
         runtime->has_cause = runtime->ending = runtime->exited = false;
-        runtime->is_told = runtime->killed = runtime->told_closed = false;
+        runtime->is_told = runtime->killed = runtime->told_closed = runtime->has_unit = false;
+        runtime->limits = parameters->limits;
         g_clear_pointer(&runtime->closed, g_free);
         runtime->chatter_usec = USEC_INFINITY;
         runtime->told = 0;
@@ -231,7 +236,7 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->spec_fd = fd_close(runtime->spec_fd);
         runtime_set_timeouts(runtime, parameters);
         runtime_changed(runtime, RUNTIME_PROPERTY_STATUS_TEXT | RUNTIME_PROPERTY_NODE | RUNTIME_PROPERTY_READY_TIMESTAMP | RUNTIME_PROPERTY_END_TIMESTAMP |
-                                         RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_GENERATION);
+                                         RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_GENERATION | RUNTIME_PROPERTY_UNIT | RUNTIME_PROPERTY_LIMITS);
 }
 
 void runtime_restart(Runtime *runtime, RuntimeParameters *parameters) {

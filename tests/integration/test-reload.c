@@ -32,7 +32,7 @@ static GVariant *empty_start(const char *kind) {
 
 static void test_reload(Harness *h) {
         g_autofree char *running = NULL, *fresh = NULL, *message = NULL, *file = NULL;
-        g_autoptr(GVariant) about = NULL;
+        g_autoptr(GVariant) about = NULL, limits = NULL;
         guint32 pid;
 
         add_kind(h, "spoken", LINE_KIND("echo one", "one", "1h"));
@@ -68,6 +68,13 @@ static void test_reload(Harness *h) {
         g_free(client_wait_ready(h->client, running));
         assert_text(h, running, "one\ntwo\n");
 
+        /* Its limits too. */
+        add_kind(h, "spoken", LINE_KIND("echo two", "two", "1h") "[Limits]\nCPUWeight=77\n");
+        reload(h);
+        restart(h->client, running);
+        limits = client_get(h->client, running, "Limits");
+        report_check(limits, "{'CPUWeight': <uint64 77>}", NULL);
+
         add_kind(h, "spoken", "[Kind]\nDescription=Broken\nExecutable=\nColour=blue\n");
         reload(h);
         g_variant_unref(about);
@@ -78,14 +85,14 @@ static void test_reload(Harness *h) {
         message = client_call_fails(h->client, NULL, "StartRuntime", empty_start("spoken"), "NoSuchKind");
         g_assert_nonnull(strstr(message, "spoken.kind"));
         g_free(client_call_fails(h->client, running, "Restart", NULL, "NoSuchKind"));
-        assert_state(h, running, "ready", 2);
+        assert_state(h, running, "ready", 3);
 
         file = g_build_filename(h->config_directory, "runtime-manager", "kinds", "spoken.kind", NULL);
         g_assert_cmpint(unlink(file), ==, 0);
         reload(h);
         g_assert_null(find_kind(h, "spoken"));
         g_free(client_call_fails(h->client, running, "Restart", NULL, "NoSuchKind"));
-        assert_state(h, running, "ready", 2);
+        assert_state(h, running, "ready", 3);
 
         add_kind(h, "spoken", LINE_KIND("echo three", "three", "1h"));
         reload(h);

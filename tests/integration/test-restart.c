@@ -286,14 +286,12 @@ static void test_executable_gone(Harness *h) {
 
 static void test_start_fails(Harness *h) {
         g_autofree char *program = harness_add_file(h, "program", "#!/bin/sh\necho good\nexec sleep 1000\n", 0700), *path = NULL;
-        const char *argv[] = {program, NULL};
+        g_autofree char *id = harness_id("mended"), *again = NULL;
         g_autoptr(GVariant) first = NULL, second = NULL, property = NULL;
-        GVariantDict options;
+        g_autoptr(GVariant) options = g_variant_ref_sink(g_variant_new_parsed("{'Id': <%s>, 'Command': <[%s]>}", id, program));
 
         harness_start_daemon(h, NULL);
-        g_variant_dict_init(&options, NULL);
-        g_variant_dict_insert_value(&options, "Command", g_variant_new_strv(argv, 1));
-        path = client_start(h->client, "command", g_variant_dict_end(&options));
+        path = client_start(h->client, "command", options);
         subscribe(h->client, path);
         wait_lines(h->client, path, 1);
         g_free(harness_add_file(h, "program", "#!/no/such/interpreter\n", 0700));
@@ -307,6 +305,9 @@ static void test_start_fails(Harness *h) {
         g_assert_true(g_variant_equal(property, second));
         g_assert_cmpuint(get_time(h, path, "ReadyTimestamp"), ==, 0);
         assert_text(h, path, "good\n");
+        /* A repeated start finds the runtime, and isn't made to wait for it. */
+        again = client_start(h->client, "command", options);
+        g_assert_cmpstr(again, ==, path);
         /* From ended it fails in the same way, again and again. */
         for (guint i = 3; i < 6; i++) {
                 g_free(client_call_fails(h->client, path, "Restart", NULL, "StartFailed"));

@@ -18,7 +18,11 @@ defmodule RuntimeManager.Distribution do
 
   @doc "Starts distribution as the settings ask for it; `nil` if they ask for none."
   @spec start(RuntimeManager.Settings.t()) :: {:ok, connection() | nil} | {:error, String.t()}
-  def start(%{distribution: :none}), do: {:ok, nil}
+  # Should somebody make the node distributed by hand, it is still on loopback unless asked.
+  def start(%{distribution: :none} = settings) do
+    :application.set_env(:kernel, :inet_dist_use_interface, settings.listen)
+    {:ok, nil}
+  end
 
   def start(settings) do
     cookie = Secret.cookie()
