@@ -72,6 +72,7 @@ static void test_reload(Harness *h) {
         add_kind(h, "spoken", LINE_KIND("echo two", "two", "1h") "[Limits]\nCPUWeight=77\n");
         reload(h);
         restart(h->client, running);
+        g_free(client_wait_ready(h->client, running));
         limits = client_get(h->client, running, "Limits");
         report_check(limits, "{'CPUWeight': <uint64 77>}", NULL);
 
@@ -98,7 +99,7 @@ static void test_reload(Harness *h) {
         reload(h);
         restart(h->client, running);
         g_free(client_wait_ready(h->client, running));
-        assert_text(h, running, "one\ntwo\nthree\n");
+        assert_text(h, running, "one\ntwo\ntwo\nthree\n");
         client_stop(h->client, running);
         g_variant_unref(client_wait_ended(h->client, running));
 }
