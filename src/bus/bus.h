@@ -16,8 +16,8 @@ struct Bus {
         sd_bus *bus; /* NULL while there is no connection */
         Manager *manager;
         PeerTable *peers;
-        GHashTable *objects; /* Runtime → RuntimeObject */
-        GPtrArray *subscribers; /* peers with a subscription at the manager, not owned */
+        GHashTable *objects;             /* Runtime → RuntimeObject */
+        GPtrArray *subscribers;          /* peers with a subscription at the manager, not owned */
         void (*on_idle)(void *userdata); /* see service.h */
         void *on_idle_userdata;
 };
@@ -27,8 +27,8 @@ typedef struct RuntimeObject {
         Runtime *runtime;
         char *path;
         Feed *feed;
-        Peer *owner;            /* NULL: nobody */
-        char *owner_name;       /* what the owner calls itself */
+        Peer *owner;      /* NULL: nobody */
+        char *owner_name; /* what the owner calls itself */
         uint64_t owner_grace_usec;
         bool owner_gone;        /* it left the bus, and nobody has taken its place */
         GPtrArray *start_calls; /* sd_bus_message, to be answered when it has started */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Every signal but output goes through here, InterfacesAdded and PropertiesChanged too: sd-bus's own emitters broadcast, which is right on the session bus, where every
- * peer is the same user, and wrong on the system bus. send() is the one place that knows to whom. */
+/* Every signal but output goes through here, InterfacesAdded and PropertiesChanged too: sd-bus's own emitters broadcast, which is right on the session bus,
+ * where every peer is the same user, and wrong on the system bus. send() is the one place that knows to whom. */
 
 #include "bus/bus.h"
 #include "util/names.h"

@@ -3,8 +3,8 @@
 /* A stream is a cursor in the ring and a peer. Lines stay in the ring until they are sent, so nothing here queues: a peer that doesn't read costs a
  * cursor, and when it reads again it goes on where it was, as far as the ring goes back; what is gone is told with OutputDropped.
  *
- * The first line of a quiet runtime goes at once. Under load each peer gets at most one batch a BATCH_USEC. The keeper rings (on_output) once for each time that it is
- * asked to, and is asked only when every stream has caught up or waits for its window: a flood that nobody reads costs the daemon nothing. */
+ * The first line of a quiet runtime goes at once. Under load each peer gets at most one batch a BATCH_USEC. The keeper rings (on_output) once for each time
+ * that it is asked to, and is asked only when every stream has caught up or waits for its window: a flood that nobody reads costs the daemon nothing. */
 
 #include "bus/feed.h"
 
@@ -28,7 +28,7 @@ typedef struct Stream {
         unsigned sources;
         RingCursor cursor;
         uint64_t marked, acknowledged; /* numbers of the next line wanted when a ping went out, and when its answer came */
-        uint64_t next_usec; /* no batch before */
+        uint64_t next_usec;            /* no batch before */
 } Stream;
 
 struct Feed {

@@ -35,7 +35,7 @@ static const struct {
         const char *(*get_string)(const Runtime *runtime);
         uint32_t (*get_number)(const Runtime *runtime);
 } key_table[] = {
-        {"Id", runtime_get_id, NULL},       {"Kind", get_kind, NULL},      {"State", get_state, NULL}, {"Unit", runtime_get_unit, NULL},
+        {"Id", runtime_get_id, NULL},           {"Kind", get_kind, NULL},        {"State", get_state, NULL}, {"Unit", runtime_get_unit, NULL},
         {"Description", get_description, NULL}, {"MainPID", NULL, get_main_pid}, {"UID", NULL, get_uid},
 };
 

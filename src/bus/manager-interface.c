@@ -140,8 +140,8 @@ static int ask_for_caller_pid(Bus *bus, sd_bus_message *call) {
 
         caller = g_new(CallerPID, 1);
         *caller = (CallerPID){bus, sd_bus_message_ref(call)};
-        r = sd_bus_call_method_async(bus->bus, &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                     "GetConnectionUnixProcessID", on_caller_pid, caller, "s", sd_bus_message_get_sender(call));
+        r = sd_bus_call_method_async(bus->bus, &slot, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixProcessID",
+                                     on_caller_pid, caller, "s", sd_bus_message_get_sender(call));
         if (r < 0) {
                 caller_pid_free(caller);
                 return r;
@@ -384,7 +384,7 @@ static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *ret
 }
 
 static int property_get_runtime_count(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
-                                sd_bus_error *reterr) {
+                                      sd_bus_error *reterr) {
         Bus *bus = userdata;
 
         return sd_bus_message_append(reply, "u", (uint32_t) manager_get_n_runtimes(bus->manager));
@@ -414,8 +414,7 @@ static int property_get_window(sd_bus *connection, const char *path, const char 
 }
 
 /* An absolute "offset": sd-bus hands it over as userdata. */
-#define CONSTANT(name, number) \
-        SD_BUS_PROPERTY(name, "u", property_get_constant, number, SD_BUS_VTABLE_PROPERTY_CONST | SD_BUS_VTABLE_ABSOLUTE_OFFSET)
+#define CONSTANT(name, number) SD_BUS_PROPERTY(name, "u", property_get_constant, number, SD_BUS_VTABLE_PROPERTY_CONST | SD_BUS_VTABLE_ABSOLUTE_OFFSET)
 
 const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_VTABLE_START(0),
@@ -430,8 +429,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListKinds", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sa{sv})", kinds), method_list_kinds, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StopRuntime", SD_BUS_ARGS("s", id, "a{sv}", options), SD_BUS_NO_RESULT, method_stop_runtime, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("KillRuntime", SD_BUS_ARGS("s", id, "s", who, "i", signal), SD_BUS_NO_RESULT, method_kill_runtime,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("KillRuntime", SD_BUS_ARGS("s", id, "s", who, "i", signal), SD_BUS_NO_RESULT, method_kill_runtime, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_ARGS("u", flags), SD_BUS_NO_RESULT, method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -238,8 +238,8 @@ static void on_ended(void *userdata, Runtime *runtime) {
 
         sd_journal_send("PRIORITY=6", "RUNTIME_ID=%s", runtime_get_id(runtime), "UNIT=%s", runtime_get_unit(runtime), "KIND=%s",
                         runtime_get_kind(runtime)->name, "RESULT=%s", result_to_string(report->result), "REASON=%s", reason_to_string(report->reason),
-                        "MESSAGE=Runtime %s (%s) ended: %s (%s) %s", runtime_get_id(runtime), runtime_get_kind(runtime)->name,
-                        result_to_string(report->result), reason_to_string(report->reason), report->message, NULL);
+                        "MESSAGE=Runtime %s (%s) ended: %s (%s) %s", runtime_get_id(runtime), runtime_get_kind(runtime)->name, result_to_string(report->result),
+                        reason_to_string(report->reason), report->message, NULL);
         emit_ended(object);
         answer_waits(object);
 }
@@ -261,8 +261,7 @@ void bus_answer_call(void *userdata, int error, int fd) {
         g_autoptr(sd_bus_message) call = userdata;
 
         if (error == 0 && sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "OpenInput"))
-                (void) (fd >= 0 ? sd_bus_reply_method_return(call, "h", fd)
-                                : sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "The keeper gave no pipe."));
+                (void) (fd >= 0 ? sd_bus_reply_method_return(call, "h", fd) : sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "The keeper gave no pipe."));
         else if (error == 0)
                 (void) sd_bus_reply_method_return(call, NULL);
         else if (error == EAGAIN)

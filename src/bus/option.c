@@ -25,8 +25,8 @@ int option_refuse_size(sd_bus_error *reterr, const char *option, const char *wha
 int option_check_number(const char *name, uint64_t value, uint64_t min, uint64_t max, bool infinity, sd_bus_error *reterr) {
         if ((infinity && value == UINT64_MAX) || (value >= min && value <= max))
                 return 0;
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option %s must be from %" PRIu64 " to %" PRIu64 "%s, not %" PRIu64 ".", name, min,
-                                 max, infinity ? " or infinity" : "", value);
+        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option %s must be from %" PRIu64 " to %" PRIu64 "%s, not %" PRIu64 ".", name, min, max,
+                                 infinity ? " or infinity" : "", value);
 }
 
 /* One line of text for people. */

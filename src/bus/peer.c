@@ -33,7 +33,7 @@ struct PeerTable {
         Window window;     /* of the bus itself */
         unsigned n_pings, pings_max;
         sd_event_source *retry_timer;
-        GQueue waiting;    /* peers that want to be pinged */
+        GQueue waiting; /* peers that want to be pinged */
 };
 
 struct Peer {

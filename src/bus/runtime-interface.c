@@ -56,13 +56,13 @@ static int append_usage(sd_bus_message *reply, const char *cgroup) {
                 const char *name, *file, *key;
                 uint64_t factor;
         } table[] = {
-                {"MemoryCurrent", "memory.current", NULL, 1},  {"MemoryPeak", "memory.peak", NULL, 1},
-                {"CPUUsageNSec", "cpu.stat", "usage_usec", NSEC_PER_USEC}, {"TasksCurrent", "pids.current", NULL, 1},
+                {"MemoryCurrent", "memory.current", NULL, 1},
+                {"MemoryPeak", "memory.peak", NULL, 1},
+                {"CPUUsageNSec", "cpu.stat", "usage_usec", NSEC_PER_USEC},
+                {"TasksCurrent", "pids.current", NULL, 1},
                 {"OOMKills", "memory.events", "oom_kill", 1},
         };
-        static const struct {
-                const char *name, *field;
-        } io_table[] = {{"IOReadBytes", "rbytes"}, {"IOWriteBytes", "wbytes"}};
+        static const struct { const char *name, *field; } io_table[] = {{"IOReadBytes", "rbytes"}, {"IOWriteBytes", "wbytes"}};
         uint64_t value;
         int r = 0;
 
@@ -278,8 +278,8 @@ const sd_bus_vtable bus_runtime_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Interrupt", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_interrupt, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Forget", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_forget, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetUsage", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", usage), method_get_usage, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("ReadOutput", SD_BUS_ARGS("t", after, "u", max), SD_BUS_RESULT("a(tytuay)", lines, "t", last, "b", more),
-                                method_read_output, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ReadOutput", SD_BUS_ARGS("t", after, "u", max), SD_BUS_RESULT("a(tytuay)", lines, "t", last, "b", more), method_read_output,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ReadOutputText", SD_BUS_ARGS("t", after, "u", max), SD_BUS_RESULT("a(tytus)", lines, "t", last, "b", more),
                                 method_read_output_text, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("OpenInput", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", pipe), method_open_input, SD_BUS_VTABLE_UNPRIVILEGED),

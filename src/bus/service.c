@@ -99,8 +99,7 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
         if (!peer_refuse(peer, ANSWER_SIZE))
                 return 1;
         (void) sd_bus_reply_method_errorf(message, RM_ERROR_LIMIT_EXCEEDED,
-                                          "You have not read what you were sent (%u bytes): answer the Ping of org.freedesktop.DBus.Peer first.",
-                                          LIMIT_WINDOW);
+                                          "You have not read what you were sent (%u bytes): answer the Ping of org.freedesktop.DBus.Peer first.", LIMIT_WINDOW);
         return 1;
 }
 
@@ -221,8 +220,8 @@ static int service_export(Service *service) {
         if (r >= 0)
                 r = sd_bus_add_object_vtable(bus->bus, &service->manager_slot, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, bus_manager_vtable, bus);
         if (r >= 0)
-                r = sd_bus_add_fallback_vtable(bus->bus, &service->runtime_slot, RM_RUNTIME_PREFIX, RM_RUNTIME_INTERFACE, bus_runtime_vtable,
-                                               find_runtime, bus);
+                r = sd_bus_add_fallback_vtable(bus->bus, &service->runtime_slot, RM_RUNTIME_PREFIX, RM_RUNTIME_INTERFACE, bus_runtime_vtable, find_runtime,
+                                               bus);
         if (r >= 0)
                 r = sd_bus_add_node_enumerator(bus->bus, &service->enumerator_slot, RM_OBJECT_PATH, enumerate_runtimes, bus);
         return r;

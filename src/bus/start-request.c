@@ -233,7 +233,8 @@ static int read_labels(sd_bus_message *message, const OptionRow *row, StartOptio
         return 0;
 }
 
-#define TIME(name, field, min, max, infinity) {name, "t", read_number, offsetof(StartOptions, field), min, max, infinity}
+#define TIME(name, field, min, max, infinity)                                                                                                                  \
+        { name, "t", read_number, offsetof(StartOptions, field), min, max, infinity }
 
 static const OptionRow option_table[] = {
         {.name = "Id", .signature = "s", .read = read_id},
@@ -262,7 +263,8 @@ static const OptionRow option_table[] = {
 const char *const *start_request_names(void) {
         /* Those that a later version has too: a kind of today shall not break then. */
         static const char *names[ELEMENTSOF(option_table) + _LIMIT_KEY_MAX + 8] = {
-                "User", "Journal",
+                "User",
+                "Journal",
         };
         size_t n = 2;
 
@@ -420,4 +422,3 @@ int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, Sta
         *ret = g_steal_pointer(&options);
         return 0;
 }
-

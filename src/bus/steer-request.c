@@ -62,8 +62,7 @@ static int read_ownership(sd_bus_message *message, const char *name, OwnershipRe
                         r = sd_bus_message_read(message, "t", &request->grace_usec);
                 return r < 0 ? r : option_check_number(name, request->grace_usec, 0, TIMEOUT_MAX_USEC, false, reterr);
         }
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "TakeOwnership has no option \"%.64s\", only Replace, OwnerName and OwnerGraceUSec.",
-                                 name);
+        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "TakeOwnership has no option \"%.64s\", only Replace, OwnerName and OwnerGraceUSec.", name);
 }
 
 int ownership_request_read(sd_bus_message *message, OwnershipRequest *ret, sd_bus_error *reterr) {

@@ -19,10 +19,10 @@
 /* Scripts depend on these: a number is never given another meaning. cli_exit_codes_help() explains them to people. */
 typedef enum ExitCode {
         EXIT_OK = 0,
-        EXIT_ERROR = 1,            /* the service, or the way to it, refused */
+        EXIT_ERROR = 1, /* the service, or the way to it, refused */
         EXIT_USAGE = 2,
         EXIT_NOT_FOUND = 3,
-        EXIT_TIMED_OUT = 4,        /* wait --timeout= */
+        EXIT_TIMED_OUT = 4, /* wait --timeout= */
 
         /* How a runtime ended, when it has neither an exit status nor a signal of its own to tell. */
         EXIT_START_FAILED = 70,
@@ -34,7 +34,7 @@ typedef enum ExitCode {
         EXIT_LOST = 76,
         EXIT_UNKNOWN_END = 77,
 
-        EXIT_SIGNAL = 128,         /* and the signal's number */
+        EXIT_SIGNAL = 128, /* and the signal's number */
 } ExitCode;
 
 typedef enum CliJson {
@@ -51,8 +51,8 @@ typedef struct Cli {
 
 typedef struct Verb {
         const char *name;
-        const char *parameters;    /* behind the name in the help text */
-        const char *summary;       /* one line */
+        const char *parameters; /* behind the name in the help text */
+        const char *summary;    /* one line */
         int (*run)(Cli *cli, const struct Verb *verb, int argc, char **argv);
 } Verb;
 

@@ -39,7 +39,8 @@ int client_send(sd_bus *bus, sd_bus_message *message, uint64_t timeout_usec, sd_
         return 0;
 }
 
-int client_call(sd_bus *bus, const char *path, const char *interface, const char *member, uint64_t timeout_usec, sd_bus_error *reterr, sd_bus_message **ret_reply, const char *types, ...) {
+int client_call(sd_bus *bus, const char *path, const char *interface, const char *member, uint64_t timeout_usec, sd_bus_error *reterr,
+                sd_bus_message **ret_reply, const char *types, ...) {
         _cleanup_message_ sd_bus_message *message = NULL;
         va_list arguments;
         int r;
@@ -80,20 +81,21 @@ typedef struct KnownError {
         const char *sentence;
 } KnownError;
 
-#define NOT_RUNNING \
-        N_("The Runtime Manager isn't running, and the bus doesn't know how to start it. Install it with its D-Bus and systemd files, or run 'runtime-managerd --user'.")
+#define NOT_RUNNING                                                                                                                                            \
+        N_("The Runtime Manager isn't running, and the bus doesn't know how to start it. Install it with its D-Bus and systemd files, or run "                 \
+           "'runtime-managerd --user'.")
 #define NO_ANSWER N_("The Runtime Manager didn't answer. Try again; its log may tell more: 'journalctl --user -t runtime-managerd'.")
 
 static const KnownError known_errors[] = {
-        { RM_ERROR_NO_SUCH_RUNTIME,                            MEANING_NOT_FOUND, NULL },
-        { RM_ERROR_NO_SUCH_KIND,                               MEANING_NOT_FOUND, NULL },
-        { SD_BUS_ERROR_UNKNOWN_OBJECT,                         MEANING_NOT_FOUND, N_("There is no such runtime (any more).") },
-        { SD_BUS_ERROR_SERVICE_UNKNOWN,                        MEANING_AWAY,      NOT_RUNNING },
-        { SD_BUS_ERROR_NAME_HAS_NO_OWNER,                      MEANING_AWAY,      NOT_RUNNING },
-        { "org.freedesktop.DBus.Error.Spawn.ServiceNotFound",  MEANING_AWAY,      NOT_RUNNING },
-        { SD_BUS_ERROR_NO_REPLY,                               MEANING_AWAY,      NO_ANSWER   },
-        { SD_BUS_ERROR_TIMEOUT,                                MEANING_AWAY,      NO_ANSWER   },
-        { SD_BUS_ERROR_DISCONNECTED,                           MEANING_AWAY,      NO_ANSWER   },
+        {RM_ERROR_NO_SUCH_RUNTIME, MEANING_NOT_FOUND, NULL},
+        {RM_ERROR_NO_SUCH_KIND, MEANING_NOT_FOUND, NULL},
+        {SD_BUS_ERROR_UNKNOWN_OBJECT, MEANING_NOT_FOUND, N_("There is no such runtime (any more).")},
+        {SD_BUS_ERROR_SERVICE_UNKNOWN, MEANING_AWAY, NOT_RUNNING},
+        {SD_BUS_ERROR_NAME_HAS_NO_OWNER, MEANING_AWAY, NOT_RUNNING},
+        {"org.freedesktop.DBus.Error.Spawn.ServiceNotFound", MEANING_AWAY, NOT_RUNNING},
+        {SD_BUS_ERROR_NO_REPLY, MEANING_AWAY, NO_ANSWER},
+        {SD_BUS_ERROR_TIMEOUT, MEANING_AWAY, NO_ANSWER},
+        {SD_BUS_ERROR_DISCONNECTED, MEANING_AWAY, NO_ANSWER},
 };
 
 static const KnownError *find_error(const sd_bus_error *error) {

@@ -41,7 +41,8 @@ static inline void cleanup_message(sd_bus_message **message) {
 int client_open(sd_bus **ret);
 
 /* A call with arguments as for sd_bus_message_append(), and its answer (ret_reply may be NULL). Negative errno, with reterr. */
-int client_call(sd_bus *bus, const char *path, const char *interface, const char *member, uint64_t timeout_usec, sd_bus_error *reterr, sd_bus_message **ret_reply, const char *types, ...);
+int client_call(sd_bus *bus, const char *path, const char *interface, const char *member, uint64_t timeout_usec, sd_bus_error *reterr,
+                sd_bus_message **ret_reply, const char *types, ...);
 /* The same for a message made elsewhere. */
 int client_send(sd_bus *bus, sd_bus_message *message, uint64_t timeout_usec, sd_bus_error *reterr, sd_bus_message **ret_reply);
 /* All properties of a runtime as one object. */

@@ -22,9 +22,11 @@
 #include "cli/writer.h"
 #include "util/names.h"
 
-#define AWAY_USEC (10 * USEC_PER_SEC)      /* how long we wait for a service that has gone */
-#define OWNER_MATCH "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" RM_BUS_NAME "'"
-#define RETRY_USEC (50 * USEC_PER_MSEC)    /* when it has no room for our call just now */
+#define AWAY_USEC (10 * USEC_PER_SEC) /* how long we wait for a service that has gone */
+#define OWNER_MATCH                                                                                                                                            \
+        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/"                                                                                  \
+        "DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" RM_BUS_NAME "'"
+#define RETRY_USEC (50 * USEC_PER_MSEC) /* when it has no room for our call just now */
 
 typedef struct Follow {
         sd_event *event;
@@ -38,14 +40,14 @@ typedef struct Follow {
         sd_bus_slot *call_subscribe, *call_properties, *call_read, *call_stop;
         sd_event_source *away_timer, *retry_timer;
 
-        uint64_t after;         /* the last line we have */
+        uint64_t after; /* the last line we have */
         bool subscribed;
-        bool doorbell;          /* there may be lines behind it */
-        bool line_open;         /* the last thing we printed was a part of a line, */
-        uint8_t line_stream;    /* of this stream */
-        int stop_signal;        /* the one we got, 0: none */
+        bool doorbell;       /* there may be lines behind it */
+        bool line_open;      /* the last thing we printed was a part of a line, */
+        uint8_t line_stream; /* of this stream */
+        int stop_signal;     /* the one we got, 0: none */
         bool write_failed;
-        json_t *report;         /* NULL: it hasn't ended, as far as we know */
+        json_t *report; /* NULL: it hasn't ended, as far as we know */
 } Follow;
 
 static void follow_continue(Follow *follow);
@@ -132,12 +134,9 @@ static void follow_refused(Follow *follow, sd_bus_message *reply) {
 /* Output */
 
 static void add_json(Follow *follow, const Record *record) {
-        _cleanup_json_ json_t *line = json_pack("{s:I, s:s, s:I, s:i, s:s%}",
-                                                "Number", (json_int_t) record->number,
-                                                "Stream", record_stream_to_string(record->stream),
-                                                "Timestamp", (json_int_t) record->realtime_usec,
-                                                "Flags", (int) record->flags,
-                                                "Text", record->data, record->size);
+        _cleanup_json_ json_t *line =
+                json_pack("{s:I, s:s, s:I, s:i, s:s%}", "Number", (json_int_t) record->number, "Stream", record_stream_to_string(record->stream), "Timestamp",
+                          (json_int_t) record->realtime_usec, "Flags", (int) record->flags, "Text", record->data, record->size);
         _cleanup_free_ char *text = line ? json_dumps(line, json_dump_flags(follow->options->json)) : NULL;
 
         if (!text)
@@ -172,7 +171,8 @@ static void tell_gap(Follow *follow, uint64_t number) {
         if (follow->after == 0 && !follow->options->owned)
                 return;
         cli_error(ngettext("%" G_GUINT64_FORMAT " line of output is missing: it was printed faster than it could be read.",
-                           "%" G_GUINT64_FORMAT " lines of output are missing: they were printed faster than they could be read.", missing), missing);
+                           "%" G_GUINT64_FORMAT " lines of output are missing: they were printed faster than they could be read.", missing),
+                  missing);
 }
 
 static int read_records(Follow *follow, sd_bus_message *reply) {
@@ -227,7 +227,8 @@ static void follow_continue(Follow *follow) {
                 return;
         if (follow->doorbell) {
                 follow->doorbell = false;
-                r = sd_bus_call_method_async(follow->bus, &follow->call_read, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, method, on_read, follow, "tu", follow->after, 0);
+                r = sd_bus_call_method_async(follow->bus, &follow->call_read, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, method, on_read, follow,
+                                             "tu", follow->after, 0);
                 if (r < 0)
                         follow_check(follow, r);
                 return;
@@ -256,7 +257,8 @@ static int on_runtime_signal(sd_bus_message *message, void *userdata, sd_bus_err
                 set_ended(follow, report);
         } else if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "StateChanged"))
                 input_open(follow->input);
-        else if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputLines") || sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputDropped"))
+        else if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputLines") ||
+                 sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputDropped"))
                 follow->doorbell = true;
         follow_continue(follow);
         return 0;
@@ -287,14 +289,16 @@ static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *re
         if (sd_bus_message_is_method_error(reply, NULL))
                 follow_refused(follow, reply);
         else
-                follow_check(follow, sd_bus_call_method_async(follow->bus, &follow->call_properties, RM_BUS_NAME, follow->target->path, "org.freedesktop.DBus.Properties", "GetAll", on_properties, follow, "s", RM_RUNTIME_INTERFACE));
+                follow_check(follow, sd_bus_call_method_async(follow->bus, &follow->call_properties, RM_BUS_NAME, follow->target->path,
+                                                              "org.freedesktop.DBus.Properties", "GetAll", on_properties, follow, "s", RM_RUNTIME_INTERFACE));
         return 0;
 }
 
 static int follow_subscribe(Follow *follow) {
         follow->subscribed = false;
         follow->call_subscribe = sd_bus_slot_unref(follow->call_subscribe);
-        return sd_bus_call_method_async(follow->bus, &follow->call_subscribe, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, "Subscribe", on_subscribed, follow, "tu", UINT64_MAX, 3U);
+        return sd_bus_call_method_async(follow->bus, &follow->call_subscribe, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, "Subscribe",
+                                        on_subscribed, follow, "tu", UINT64_MAX, 3U);
 }
 
 /* Signals to us */
@@ -320,7 +324,8 @@ static void follow_stop(Follow *follow, int signal) {
         follow->stop_signal = signal;
         if (!follow->options->quiet)
                 cli_error(_("Stopping the runtime %s. Once more to leave it behind."), follow->target->id);
-        r = sd_bus_call_method_async(follow->bus, &follow->call_stop, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StopRuntime", on_stopped, follow, "sa{sv}", follow->target->id, 0);
+        r = sd_bus_call_method_async(follow->bus, &follow->call_stop, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StopRuntime", on_stopped, follow,
+                                     "sa{sv}", follow->target->id, 0);
         follow_check(follow, r);
 }
 
@@ -349,7 +354,7 @@ static void on_broken(int fd, int error, void *userdata) {
                 follow_stop(follow, SIGPIPE);
 }
 
-static const int stop_signals[] = { SIGINT, SIGTERM, SIGHUP };
+static const int stop_signals[] = {SIGINT, SIGTERM, SIGHUP};
 
 void follow_block_signals(void) {
         sigset_t mask;
@@ -362,7 +367,7 @@ void follow_block_signals(void) {
 }
 
 static int follow_attach(Follow *follow) {
-        static const WriterEvents writer_events = { .on_empty = on_written, .on_broken = on_broken };
+        static const WriterEvents writer_events = {.on_empty = on_written, .on_broken = on_broken};
         int r;
 
         r = sd_event_new(&follow->event);
@@ -386,14 +391,14 @@ static int follow_attach(Follow *follow) {
         }
         r = sd_bus_add_match(follow->bus, &follow->match_owner, OWNER_MATCH, on_owner_changed, follow);
         if (r >= 0)
-                r = sd_bus_match_signal(follow->bus, &follow->match_runtime, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, NULL, on_runtime_signal, follow);
+                r = sd_bus_match_signal(follow->bus, &follow->match_runtime, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, NULL, on_runtime_signal,
+                                        follow);
         return r < 0 ? r : follow_subscribe(follow);
 }
 
 static void follow_done(Follow *follow) {
         sd_bus_slot **slots[] = {
-                &follow->match_runtime, &follow->match_owner, &follow->call_subscribe, &follow->call_properties,
-                &follow->call_read, &follow->call_stop,
+                &follow->match_runtime, &follow->match_owner, &follow->call_subscribe, &follow->call_properties, &follow->call_read, &follow->call_stop,
         };
 
         for (size_t i = 0; i < ELEMENTSOF(slots); i++)
@@ -408,7 +413,7 @@ static void follow_done(Follow *follow) {
 }
 
 int follow_run(sd_bus *bus, const Target *target, const FollowOptions *options, json_t **ret_report) {
-        _cleanup_(follow_done) Follow follow = { .bus = bus, .target = target, .options = options, .after = options->after };
+        _cleanup_(follow_done) Follow follow = {.bus = bus, .target = target, .options = options, .after = options->after};
         int r;
 
         r = follow_attach(&follow);

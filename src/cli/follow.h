@@ -17,12 +17,12 @@
 #include "cli/client.h"
 
 typedef struct FollowOptions {
-        uint64_t after;         /* number of the line behind which to begin */
-        unsigned streams;       /* 1 << RecordStream, those to print */
-        CliJson json;           /* a line of JSON for each line */
-        bool until_end;         /* else: only what there is now */
-        bool split;             /* stdout to stdout and the others to stderr, else all to stdout */
-        bool input;             /* our stdin is the runtime's */
+        uint64_t after;   /* number of the line behind which to begin */
+        unsigned streams; /* 1 << RecordStream, those to print */
+        CliJson json;     /* a line of JSON for each line */
+        bool until_end;   /* else: only what there is now */
+        bool split;       /* stdout to stdout and the others to stderr, else all to stdout */
+        bool input;       /* our stdin is the runtime's */
         bool quiet;
         /* We stand for the runtime: a signal that would end us stops it, and we wait for its end; a second one ends us. */
         bool owned;

@@ -60,10 +60,10 @@ char *format_span(uint64_t usec) {
                 const char *name;
                 uint64_t usec;
         } units[] = {
-                { "d",   86400 * USEC_PER_SEC },
-                { "h",   3600 * USEC_PER_SEC  },
-                { "min", 60 * USEC_PER_SEC    },
-                { "s",   USEC_PER_SEC         },
+                {"d", 86400 * USEC_PER_SEC},
+                {"h", 3600 * USEC_PER_SEC},
+                {"min", 60 * USEC_PER_SEC},
+                {"s", USEC_PER_SEC},
         };
         GString *text;
         unsigned n = 0;
@@ -154,11 +154,7 @@ static bool stdout_has_color(void) {
 
 const char *format_color(Color color) {
         static const char *const sequences[_COLOR_MAX] = {
-                [COLOR_NONE] = "",
-                [COLOR_BOLD] = "\033[1m",
-                [COLOR_DIM] = "\033[2m",
-                [COLOR_GREEN] = "\033[1;32m",
-                [COLOR_YELLOW] = "\033[1;33m",
+                [COLOR_NONE] = "",          [COLOR_BOLD] = "\033[1m", [COLOR_DIM] = "\033[2m", [COLOR_GREEN] = "\033[1;32m", [COLOR_YELLOW] = "\033[1;33m",
                 [COLOR_RED] = "\033[1;31m",
         };
 
@@ -274,7 +270,7 @@ void table_print(const Table *table, const char *const *headings) {
                 used += ++widths[i];
         }
         for (unsigned i = 0; headings && i < n; i++) {
-                Cell heading = { .text = (char *) headings[i], .color = COLOR_BOLD };
+                Cell heading = {.text = (char *) headings[i], .color = COLOR_BOLD};
 
                 print_cell(&heading, widths[i], UINT_MAX);
         }

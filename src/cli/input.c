@@ -18,9 +18,9 @@ struct Input {
         InputRefused on_refused;
         void *userdata;
 
-        bool opened;            /* once, whatever became of it */
+        bool opened; /* once, whatever became of it */
         sd_bus_slot *call_open;
-        pid_t pid;              /* who copies, 0: nobody */
+        pid_t pid; /* who copies, 0: nobody */
         sd_event_source *child_source;
 };
 

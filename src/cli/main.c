@@ -14,20 +14,20 @@
 #include "cli/format.h"
 
 static const Verb verbs[] = {
-        { "start",     N_("KIND [--OPTION=VALUE...] [-- ARGUMENT...]"), N_("Start a runtime"),                     verb_start     },
-        { "list",      "",                                          N_("List runtimes"),                       verb_list      },
-        { "status",    N_("ID..."),                                   N_("Show a runtime"),                      verb_status    },
-        { "logs",      N_("ID"),                                    N_("Show what a runtime has printed"),     verb_logs      },
-        { "wait",      N_("ID"),                                    N_("Wait until a runtime is ready or has ended"), verb_wait },
-        { "stop",      N_("ID..."),                                   N_("Stop runtimes"),                       verb_stop      },
-        { "kill",      N_("ID..."),                                   N_("Send a signal to runtimes"),           verb_kill      },
-        { "interrupt", N_("ID..."),                                   N_("Interrupt what runtimes compute"),     verb_interrupt },
-        { "restart",   N_("ID..."),                                   N_("Start runtimes again, under the same ids"), verb_restart },
-        { "connection", N_("ID [NAME...]"),                          N_("Show what it takes to connect to a runtime"), verb_connection },
-        { "forget",    N_("ID..."),                                   N_("Remove ended runtimes and their output"), verb_forget },
-        { "kinds",     N_("[KIND...]"),                               N_("List the kinds of runtime"),           verb_kinds     },
-        { "kind",      N_("check FILE..."),                           N_("Say what is wrong with files that describe kinds"), verb_kind },
-        { "reload",    "",                                          N_("Read the files that describe kinds again"), verb_reload },
+        {"start", N_("KIND [--OPTION=VALUE...] [-- ARGUMENT...]"), N_("Start a runtime"), verb_start},
+        {"list", "", N_("List runtimes"), verb_list},
+        {"status", N_("ID..."), N_("Show a runtime"), verb_status},
+        {"logs", N_("ID"), N_("Show what a runtime has printed"), verb_logs},
+        {"wait", N_("ID"), N_("Wait until a runtime is ready or has ended"), verb_wait},
+        {"stop", N_("ID..."), N_("Stop runtimes"), verb_stop},
+        {"kill", N_("ID..."), N_("Send a signal to runtimes"), verb_kill},
+        {"interrupt", N_("ID..."), N_("Interrupt what runtimes compute"), verb_interrupt},
+        {"restart", N_("ID..."), N_("Start runtimes again, under the same ids"), verb_restart},
+        {"connection", N_("ID [NAME...]"), N_("Show what it takes to connect to a runtime"), verb_connection},
+        {"forget", N_("ID..."), N_("Remove ended runtimes and their output"), verb_forget},
+        {"kinds", N_("[KIND...]"), N_("List the kinds of runtime"), verb_kinds},
+        {"kind", N_("check FILE..."), N_("Say what is wrong with files that describe kinds"), verb_kind},
+        {"reload", "", N_("Read the files that describe kinds again"), verb_reload},
 };
 
 static gboolean on_json(const char *name, const char *value, void *data, GError **error) {
@@ -35,9 +35,9 @@ static gboolean on_json(const char *name, const char *value, void *data, GError 
                 const char *word;
                 CliJson mode;
         } modes[] = {
-                { "short",  CLI_JSON_SHORT  },
-                { "pretty", CLI_JSON_PRETTY },
-                { "off",    CLI_JSON_OFF    },
+                {"short", CLI_JSON_SHORT},
+                {"pretty", CLI_JSON_PRETTY},
+                {"off", CLI_JSON_OFF},
         };
         Cli *cli = data;
 
@@ -61,11 +61,11 @@ static gboolean on_version(const char *name, const char *value, void *data, GErr
 
 const GOptionEntry *cli_common_entries(void) {
         static const GOptionEntry entries[] = {
-                { "json", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short, pretty or off"), "MODE" },
-                { "no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL },
-                { "user", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of this user (default)"), NULL },
-                { "version", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, on_version, N_("Show the version"), NULL },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"json", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short, pretty or off"), "MODE"},
+                {"no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL},
+                {"user", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of this user (default)"), NULL},
+                {"version", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, on_version, N_("Show the version"), NULL},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 
         return entries;
@@ -79,7 +79,7 @@ static GOptionGroup *new_common_group(Cli *cli, const GOptionEntry *more) {
         if (more)
                 g_option_group_add_entries(group, more);
         for (const GOptionEntry *entry = cli_common_entries(); entry->long_name; entry++) {
-                GOptionEntry one[] = { *entry, { NULL, 0, 0, 0, NULL, NULL, NULL } };
+                GOptionEntry one[] = {*entry, {NULL, 0, 0, 0, NULL, NULL, NULL}};
 
                 if (strcmp(entry->long_name, "no-legend") == 0)
                         one[0].arg_data = &cli->no_legend;

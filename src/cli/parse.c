@@ -56,14 +56,30 @@ static const Unit *find_unit(const Unit *units, const char *name, size_t length)
 
 bool parse_time(const char *text, uint64_t unit_usec, uint64_t *ret_usec) {
         static const Unit units[] = {
-                { "us", 1 },                    { "usec", 1 },                     { "µs", 1 },
-                { "ms", USEC_PER_MSEC },        { "msec", USEC_PER_MSEC },         { "s", USEC_PER_SEC },
-                { "sec", USEC_PER_SEC },        { "second", USEC_PER_SEC },        { "seconds", USEC_PER_SEC },
-                { "m", 60 * USEC_PER_SEC },     { "min", 60 * USEC_PER_SEC },      { "minute", 60 * USEC_PER_SEC },
-                { "minutes", 60 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC },    { "hr", 3600 * USEC_PER_SEC },
-                { "hour", 3600 * USEC_PER_SEC }, { "hours", 3600 * USEC_PER_SEC }, { "d", 86400 * USEC_PER_SEC },
-                { "day", 86400 * USEC_PER_SEC }, { "days", 86400 * USEC_PER_SEC }, { "w", 7 * 86400 * USEC_PER_SEC },
-                { "week", 7 * 86400 * USEC_PER_SEC }, { "weeks", 7 * 86400 * USEC_PER_SEC }, { NULL, 0 },
+                {"us", 1},
+                {"usec", 1},
+                {"µs", 1},
+                {"ms", USEC_PER_MSEC},
+                {"msec", USEC_PER_MSEC},
+                {"s", USEC_PER_SEC},
+                {"sec", USEC_PER_SEC},
+                {"second", USEC_PER_SEC},
+                {"seconds", USEC_PER_SEC},
+                {"m", 60 * USEC_PER_SEC},
+                {"min", 60 * USEC_PER_SEC},
+                {"minute", 60 * USEC_PER_SEC},
+                {"minutes", 60 * USEC_PER_SEC},
+                {"h", 3600 * USEC_PER_SEC},
+                {"hr", 3600 * USEC_PER_SEC},
+                {"hour", 3600 * USEC_PER_SEC},
+                {"hours", 3600 * USEC_PER_SEC},
+                {"d", 86400 * USEC_PER_SEC},
+                {"day", 86400 * USEC_PER_SEC},
+                {"days", 86400 * USEC_PER_SEC},
+                {"w", 7 * 86400 * USEC_PER_SEC},
+                {"week", 7 * 86400 * USEC_PER_SEC},
+                {"weeks", 7 * 86400 * USEC_PER_SEC},
+                {NULL, 0},
         };
         uint64_t sum = 0;
         bool any = false;
@@ -102,9 +118,14 @@ bool parse_time(const char *text, uint64_t unit_usec, uint64_t *ret_usec) {
 
 bool parse_size(const char *text, uint64_t *ret_bytes) {
         static const Unit units[] = {
-                { "", 1 },                   { "B", 1 },
-                { "K", UINT64_C(1) << 10 },  { "M", UINT64_C(1) << 20 }, { "G", UINT64_C(1) << 30 },
-                { "T", UINT64_C(1) << 40 },  { "P", UINT64_C(1) << 50 }, { NULL, 0 },
+                {"", 1},
+                {"B", 1},
+                {"K", UINT64_C(1) << 10},
+                {"M", UINT64_C(1) << 20},
+                {"G", UINT64_C(1) << 30},
+                {"T", UINT64_C(1) << 40},
+                {"P", UINT64_C(1) << 50},
+                {NULL, 0},
         };
         const char *name = text + strspn(text, "0123456789.");
         const Unit *unit = find_unit(units, name, strlen(name));
@@ -124,8 +145,8 @@ bool parse_percent(const char *text, uint64_t *ret_usec) {
 
 bool parse_boolean(const char *text, bool *ret) {
         static const char *const words[][5] = {
-                { "false", "no", "off", "0", NULL },
-                { "true", "yes", "on", "1", NULL },
+                {"false", "no", "off", "0", NULL},
+                {"true", "yes", "on", "1", NULL},
         };
 
         for (unsigned i = 0; i < ELEMENTSOF(words); i++)

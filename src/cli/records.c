@@ -10,7 +10,7 @@
 #include "util/names.h"
 
 enum {
-        TAIL_MAX = 1 << 20,     /* who wants more lines than this gets all there are */
+        TAIL_MAX = 1 << 20, /* who wants more lines than this gets all there are */
 };
 
 int records_enter(sd_bus_message *reply, bool text) {

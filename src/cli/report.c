@@ -54,23 +54,23 @@ static char *say_stopped(const json_t *report) {
 
 typedef struct Ending {
         const char *result;
-        int exit_code;                          /* if the report has no ExitCode or Signal that counts */
-        bool own;                               /* its own exit status or signal counts */
-        char *(*say)(const json_t *report);     /* NULL: in the service's words */
+        int exit_code;                      /* if the report has no ExitCode or Signal that counts */
+        bool own;                           /* its own exit status or signal counts */
+        char *(*say)(const json_t *report); /* NULL: in the service's words */
 } Ending;
 
 static const Ending endings[] = {
-        { "success",          EXIT_OK,               false, say_success   },
-        { "exit-code",        EXIT_ERROR,            true,  say_exit_code },
-        { "signal",           EXIT_SIGNAL,           true,  say_signal    },
-        { "core-dump",        EXIT_SIGNAL,           true,  say_core_dump },
-        { "oom-kill",         EXIT_OUT_OF_MEMORY,    false, say_oom_kill  },
-        { "timeout",          EXIT_RUNTIME_TIMEOUT,  false, say_timeout   },
-        { "start-failed",     EXIT_START_FAILED,     false, NULL          },
-        { "setup-failed",     EXIT_SETUP_FAILED,     false, NULL          },
-        { "handshake-failed", EXIT_HANDSHAKE_FAILED, false, NULL          },
-        { "stopped",          EXIT_STOPPED,          false, say_stopped   },
-        { "lost",             EXIT_LOST,             false, NULL          },
+        {"success", EXIT_OK, false, say_success},
+        {"exit-code", EXIT_ERROR, true, say_exit_code},
+        {"signal", EXIT_SIGNAL, true, say_signal},
+        {"core-dump", EXIT_SIGNAL, true, say_core_dump},
+        {"oom-kill", EXIT_OUT_OF_MEMORY, false, say_oom_kill},
+        {"timeout", EXIT_RUNTIME_TIMEOUT, false, say_timeout},
+        {"start-failed", EXIT_START_FAILED, false, NULL},
+        {"setup-failed", EXIT_SETUP_FAILED, false, NULL},
+        {"handshake-failed", EXIT_HANDSHAKE_FAILED, false, NULL},
+        {"stopped", EXIT_STOPPED, false, say_stopped},
+        {"lost", EXIT_LOST, false, NULL},
 };
 
 static const Ending *find_ending(const json_t *report) {
@@ -95,7 +95,7 @@ int report_exit_code(const json_t *report) {
 }
 
 bool report_is_early(const json_t *report) {
-        static const char *const early[] = { "starting", "preparing", "connecting", "initializing", NULL };
+        static const char *const early[] = {"starting", "preparing", "connecting", "initializing", NULL};
 
         return g_strv_contains(early, json_get_string(report, "Phase", ""));
 }
@@ -144,7 +144,8 @@ GPtrArray *report_details(const json_t *report) {
         const char *stage = json_get_string(report, "StopStage", ""), *step = json_get_string(report, "Step", "");
         uint64_t leftovers = json_get_u64(report, "Leftovers", 0), kills = json_get_u64(report, "OOMKills", 0);
 
-        add_line(lines, _("%s (%s), while it was %s"), json_get_string(report, "Result", "?"), json_get_string(report, "Reason", "?"), json_get_string(report, "Phase", "?"));
+        add_line(lines, _("%s (%s), while it was %s"), json_get_string(report, "Result", "?"), json_get_string(report, "Reason", "?"),
+                 json_get_string(report, "Phase", "?"));
         if (*step)
                 add_line(lines, _("in the setup step %s"), step);
         if (strcmp(stage, "terminate") == 0)
@@ -152,9 +153,14 @@ GPtrArray *report_details(const json_t *report) {
         else if (strcmp(stage, "kill") == 0)
                 add_line(lines, _("it had to be killed"));
         if (leftovers > 0)
-                add_line(lines, ngettext("it left %" G_GUINT64_FORMAT " process behind, which was stopped", "it left %" G_GUINT64_FORMAT " processes behind, which were stopped", leftovers), leftovers);
+                add_line(lines,
+                         ngettext("it left %" G_GUINT64_FORMAT " process behind, which was stopped",
+                                  "it left %" G_GUINT64_FORMAT " processes behind, which were stopped", leftovers),
+                         leftovers);
         if (kills > 0)
-                add_line(lines, ngettext("%" G_GUINT64_FORMAT " process was killed for memory", "%" G_GUINT64_FORMAT " processes were killed for memory", kills), kills);
+                add_line(lines,
+                         ngettext("%" G_GUINT64_FORMAT " process was killed for memory", "%" G_GUINT64_FORMAT " processes were killed for memory", kills),
+                         kills);
         add_consumed(lines, report);
         return lines;
 }

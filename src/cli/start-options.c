@@ -15,10 +15,10 @@ typedef enum Meaning {
         MEANING_PLAIN,
         MEANING_TIME,
         MEANING_SIZE,
-        MEANING_SHARE,          /* of CPU time: "50%" */
-        MEANING_PATH,           /* made absolute */
-        MEANING_ENVIRONMENT,    /* NAME alone: with the value it has here */
-        MEANING_UNKNOWN,        /* a number of some kind's option: times by their unit, else sizes */
+        MEANING_SHARE,       /* of CPU time: "50%" */
+        MEANING_PATH,        /* made absolute */
+        MEANING_ENVIRONMENT, /* NAME alone: with the value it has here */
+        MEANING_UNKNOWN,     /* a number of some kind's option: times by their unit, else sizes */
 } Meaning;
 
 typedef struct CommonOption {
@@ -28,42 +28,42 @@ typedef struct CommonOption {
 } CommonOption;
 
 static const CommonOption common_options[] = {
-        { "Id",                   "s",     MEANING_PLAIN,       N_("its id, [a-z0-9_]; default: 8 random characters") },
-        { "Description",          "s",     MEANING_PLAIN,       N_("one line for people") },
-        { "Labels",               "a{ss}", MEANING_PLAIN,       N_("KEY=VALUE; may be repeated (or --label)") },
-        { "Command",              "as",    MEANING_PLAIN,       N_("a word of the command; may be repeated (or behind --)") },
-        { "Arguments",            "as",    MEANING_PLAIN,       N_("a further argument; may be repeated (or behind --)") },
-        { "Environment",          "as",    MEANING_ENVIRONMENT, N_("NAME=VALUE, or NAME; may be repeated (or -E)") },
-        { "UnsetEnvironment",     "as",    MEANING_PLAIN,       N_("NAME; may be repeated") },
-        { "WorkingDirectory",     "s",     MEANING_PATH,        N_("a directory; default: the kind's, or the home directory") },
-        { "Input",                "s",     MEANING_PLAIN,       N_("null or pipe; with --follow, pipe hands on standard input") },
-        { "Owner",                "s",     MEANING_PLAIN,       N_("none, caller or required: whether it ends when its owner leaves the bus") },
-        { "OwnerName",            "s",     MEANING_PLAIN,       N_("what people call the owner") },
-        { "OwnerTimeoutUSec",     "t",     MEANING_TIME,        N_("how long a required owner may take to come") },
-        { "OwnerGraceUSec",       "t",     MEANING_TIME,        N_("how long an owner that left may take to come back") },
-        { "TimeoutStartUSec",     "t",     MEANING_TIME,        N_("for the start of its first process") },
-        { "TimeoutSetupUSec",     "t",     MEANING_TIME,        N_("for each setup step") },
-        { "TimeoutHandshakeUSec", "t",     MEANING_TIME,        N_("until it is ready") },
-        { "TimeoutStopUSec",      "t",     MEANING_TIME,        N_("for each stage of a stop") },
-        { "RuntimeMaxUSec",       "t",     MEANING_TIME,        N_("how long it may run") },
-        { "RetainUSec",           "t",     MEANING_TIME,        N_("how long output and report are kept after the end") },
-        { "RingBytes",            "t",     MEANING_SIZE,        N_("how much output is kept") },
-        { "MemoryMax",            "t",     MEANING_SIZE,        N_("limits as in systemd.resource-control(5)") },
-        { "MemoryHigh",           "t",     MEANING_SIZE,        NULL },
-        { "CPUQuotaPerSecUSec",   "t",     MEANING_SHARE,       N_("as --cpu-quota=50%: of one CPU") },
-        { "CPUWeight",            "t",     MEANING_SIZE,        NULL },
-        { "TasksMax",             "t",     MEANING_SIZE,        NULL },
-        { "IOWeight",             "t",     MEANING_SIZE,        NULL },
-        { "NoNewPrivileges",      "b",     MEANING_PLAIN,       N_("as in systemd.exec(5)") },
+        {"Id", "s", MEANING_PLAIN, N_("its id, [a-z0-9_]; default: 8 random characters")},
+        {"Description", "s", MEANING_PLAIN, N_("one line for people")},
+        {"Labels", "a{ss}", MEANING_PLAIN, N_("KEY=VALUE; may be repeated (or --label)")},
+        {"Command", "as", MEANING_PLAIN, N_("a word of the command; may be repeated (or behind --)")},
+        {"Arguments", "as", MEANING_PLAIN, N_("a further argument; may be repeated (or behind --)")},
+        {"Environment", "as", MEANING_ENVIRONMENT, N_("NAME=VALUE, or NAME; may be repeated (or -E)")},
+        {"UnsetEnvironment", "as", MEANING_PLAIN, N_("NAME; may be repeated")},
+        {"WorkingDirectory", "s", MEANING_PATH, N_("a directory; default: the kind's, or the home directory")},
+        {"Input", "s", MEANING_PLAIN, N_("null or pipe; with --follow, pipe hands on standard input")},
+        {"Owner", "s", MEANING_PLAIN, N_("none, caller or required: whether it ends when its owner leaves the bus")},
+        {"OwnerName", "s", MEANING_PLAIN, N_("what people call the owner")},
+        {"OwnerTimeoutUSec", "t", MEANING_TIME, N_("how long a required owner may take to come")},
+        {"OwnerGraceUSec", "t", MEANING_TIME, N_("how long an owner that left may take to come back")},
+        {"TimeoutStartUSec", "t", MEANING_TIME, N_("for the start of its first process")},
+        {"TimeoutSetupUSec", "t", MEANING_TIME, N_("for each setup step")},
+        {"TimeoutHandshakeUSec", "t", MEANING_TIME, N_("until it is ready")},
+        {"TimeoutStopUSec", "t", MEANING_TIME, N_("for each stage of a stop")},
+        {"RuntimeMaxUSec", "t", MEANING_TIME, N_("how long it may run")},
+        {"RetainUSec", "t", MEANING_TIME, N_("how long output and report are kept after the end")},
+        {"RingBytes", "t", MEANING_SIZE, N_("how much output is kept")},
+        {"MemoryMax", "t", MEANING_SIZE, N_("limits as in systemd.resource-control(5)")},
+        {"MemoryHigh", "t", MEANING_SIZE, NULL},
+        {"CPUQuotaPerSecUSec", "t", MEANING_SHARE, N_("as --cpu-quota=50%: of one CPU")},
+        {"CPUWeight", "t", MEANING_SIZE, NULL},
+        {"TasksMax", "t", MEANING_SIZE, NULL},
+        {"IOWeight", "t", MEANING_SIZE, NULL},
+        {"NoNewPrivileges", "b", MEANING_PLAIN, N_("as in systemd.exec(5)")},
 };
 
 typedef struct StartOption {
-        char *word;             /* as it was written, for messages */
-        char *name;             /* until resolved: as it was written */
-        char *type;             /* NULL: not resolved */
+        char *word; /* as it was written, for messages */
+        char *name; /* until resolved: as it was written */
+        char *type; /* NULL: not resolved */
         Meaning meaning;
         GPtrArray *values;
-        bool bare;              /* written without "=" */
+        bool bare; /* written without "=" */
 } StartOption;
 
 struct StartOptions {
@@ -106,7 +106,7 @@ static char *fold(const char *name) {
 }
 
 static bool same_name(const char *written, const char *name) {
-        static const char *const units[] = { "", "usec", "persecusec" };
+        static const char *const units[] = {"", "usec", "persecusec"};
         g_autofree char *a = fold(written), *b = fold(name);
 
         for (size_t i = 0; i < ELEMENTSOF(units); i++) {
@@ -127,7 +127,7 @@ static const CommonOption *find_common(const char *written) {
 
 const char *const *start_options_reserved(void) {
         /* And those that a later version of the service has. */
-        static const char *names[ELEMENTSOF(common_options) + 3] = { "User", "Journal" };
+        static const char *names[ELEMENTSOF(common_options) + 3] = {"User", "Journal"};
 
         for (size_t i = 0; i < ELEMENTSOF(common_options); i++)
                 names[i + 2] = common_options[i].name;
@@ -200,8 +200,7 @@ static char *list_names(const json_t *declared) {
         const json_t *entry;
         size_t i;
 
-        json_array_foreach(declared, i, entry)
-                g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", json_string_value(json_array_get(entry, 0)) ?: "?");
+        json_array_foreach(declared, i, entry) g_string_append_printf(names, "%s%s", i > 0 ? ", " : "", json_string_value(json_array_get(entry, 0)) ?: "?");
         return g_string_free(names, FALSE);
 }
 
@@ -265,9 +264,8 @@ static int append_number(const StartOption *option, sd_bus_message *message, con
                 int64_t min;
                 uint64_t max;
         } ranges[] = {
-                { 'y', 0, UINT8_MAX },         { 'n', INT16_MIN, INT16_MAX }, { 'q', 0, UINT16_MAX },
-                { 'i', INT32_MIN, INT32_MAX }, { 'u', 0, UINT32_MAX },        { 'x', INT64_MIN, INT64_MAX },
-                { 't', 0, UINT64_MAX },
+                {'y', 0, UINT8_MAX},  {'n', INT16_MIN, INT16_MAX}, {'q', 0, UINT16_MAX}, {'i', INT32_MIN, INT32_MAX},
+                {'u', 0, UINT32_MAX}, {'x', INT64_MIN, INT64_MAX}, {'t', 0, UINT64_MAX},
         };
         char type = option->type[0];
         uint64_t u = 0;
@@ -276,19 +274,20 @@ static int append_number(const StartOption *option, sd_bus_message *message, con
         for (size_t i = 0; i < ELEMENTSOF(ranges); i++) {
                 if (ranges[i].type != type)
                         continue;
-                if (ranges[i].min == 0 ? !read_unsigned(option, text, &u) || u > ranges[i].max : !parse_i64(text, &x) || x < ranges[i].min || x > (int64_t) ranges[i].max)
+                if (ranges[i].min == 0 ? !read_unsigned(option, text, &u) || u > ranges[i].max
+                                       : !parse_i64(text, &x) || x < ranges[i].min || x > (int64_t) ranges[i].max)
                         return -EINVAL;
                 if (ranges[i].min < 0)
                         u = (uint64_t) x;
                 switch (type) {
                 case 'y':
-                        return sd_bus_message_append_basic(message, type, &(uint8_t){ (uint8_t) u });
+                        return sd_bus_message_append_basic(message, type, &(uint8_t){(uint8_t) u});
                 case 'n':
                 case 'q':
-                        return sd_bus_message_append_basic(message, type, &(uint16_t){ (uint16_t) u });
+                        return sd_bus_message_append_basic(message, type, &(uint16_t){(uint16_t) u});
                 case 'i':
                 case 'u':
-                        return sd_bus_message_append_basic(message, type, &(uint32_t){ (uint32_t) u });
+                        return sd_bus_message_append_basic(message, type, &(uint32_t){(uint32_t) u});
                 default:
                         return sd_bus_message_append_basic(message, type, &u);
                 }
@@ -430,8 +429,9 @@ int start_options_append(const StartOptions *options, sd_bus_message *message, c
 }
 
 char *start_options_help(void) {
-        GString *text = g_string_new(_("Options of the runtime, as --NAME=VALUE, for all kinds (their own: 'runtimectl kinds KIND'). Times are like '1min 30s',\n"
-                                         "sizes like 512M, and --memory-max, --timeout-stop and the like are understood too:\n"));
+        GString *text =
+                g_string_new(_("Options of the runtime, as --NAME=VALUE, for all kinds (their own: 'runtimectl kinds KIND'). Times are like '1min 30s',\n"
+                               "sizes like 512M, and --memory-max, --timeout-stop and the like are understood too:\n"));
 
         for (size_t i = 0; i < ELEMENTSOF(common_options); i++)
                 if (common_options[i].help)

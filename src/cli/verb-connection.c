@@ -64,7 +64,6 @@ int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv) {
         else if (argc > 2)
                 return print_named(connection, argv + 2);
         else
-                json_object_foreach(connection, key, value)
-                        print_member(key, value, false);
+                json_object_foreach(connection, key, value) print_member(key, value, false);
         return EXIT_OK;
 }

@@ -22,17 +22,18 @@ static int kill_one(sd_bus *bus, const Target *target, void *userdata) {
         const Kill *request = userdata;
         int r;
 
-        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "KillRuntime", CLIENT_TIMEOUT_DEFAULT, &error, NULL, "ssi", target->id, request->who, request->signal);
+        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "KillRuntime", CLIENT_TIMEOUT_DEFAULT, &error, NULL, "ssi", target->id, request->who,
+                        request->signal);
         return r < 0 ? client_fail(&error, r) : EXIT_OK;
 }
 
 int verb_kill(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autofree char *who = NULL, *signal = NULL;
-        Kill request = { .who = "main", .signal = SIGTERM };
+        Kill request = {.who = "main", .signal = SIGTERM};
         const GOptionEntry entries[] = {
-                { "who", 0, 0, G_OPTION_ARG_FILENAME, &who, N_("main (default): its first process; all: every process"), "WHO" },
-                { "signal", 's', 0, G_OPTION_ARG_FILENAME, &signal, N_("By name or number; default: SIGTERM"), "SIGNAL" },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"who", 0, 0, G_OPTION_ARG_FILENAME, &who, N_("main (default): its first process; all: every process"), "WHO"},
+                {"signal", 's', 0, G_OPTION_ARG_FILENAME, &signal, N_("By name or number; default: SIGTERM"), "SIGNAL"},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 
         if (!cli_parse(cli, verb, entries, NULL, 1, -1, &argc, &argv))

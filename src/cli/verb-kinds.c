@@ -12,7 +12,7 @@
 #include "util/names.h"
 
 static json_t *object_from_option(const json_t *option) {
-        static const char *const keys[] = { "Name", "Type", "Description", "Required", "Default", "Values" };
+        static const char *const keys[] = {"Name", "Type", "Description", "Required", "Default", "Values"};
         json_t *object = json_object();
 
         for (size_t i = 0; i < ELEMENTSOF(keys); i++)
@@ -28,8 +28,7 @@ static json_t *object_from_kind(const json_t *entry) {
 
         (void) json_object_set(object, "Name", json_array_get(entry, 0));
         (void) json_object_update(object, json_array_get(entry, 1));
-        json_array_foreach(json_object_get(object, "Options"), i, option)
-                (void) json_array_append_new(options, object_from_option(option));
+        json_array_foreach(json_object_get(object, "Options"), i, option)(void) json_array_append_new(options, object_from_option(option));
         (void) json_object_set_new(object, "Options", options);
         return object;
 }
@@ -47,14 +46,13 @@ static int read_kinds(sd_bus *bus, json_t **ret) {
                 r = json_read_value(reply, &raw);
         if (r < 0)
                 return client_fail(&error, r);
-        json_array_foreach(raw, i, entry)
-                (void) json_array_append_new(kinds, object_from_kind(entry));
+        json_array_foreach(raw, i, entry)(void) json_array_append_new(kinds, object_from_kind(entry));
         *ret = TAKE_PTR(kinds);
         return EXIT_OK;
 }
 
 static void print_table(const json_t *kinds, bool legend) {
-        const char *const headings[] = { "NAME", "AVAILABLE", "HANDSHAKE", "DESCRIPTION" };
+        const char *const headings[] = {"NAME", "AVAILABLE", "HANDSHAKE", "DESCRIPTION"};
         g_autoptr(Table) table = table_new(ELEMENTSOF(headings));
         const json_t *kind;
         size_t i;
@@ -113,8 +111,7 @@ static void print_kind(const json_t *kind) {
         size_t i;
 
         printf("%s%s%s\n", format_color(COLOR_BOLD), name, format_color_off());
-        json_array_foreach(steps, i, entry)
-                g_string_append_printf(step_names, "%s%s", i > 0 ? ", " : "", json_string_value(entry) ?: "?");
+        json_array_foreach(steps, i, entry) g_string_append_printf(step_names, "%s%s", i > 0 ? ", " : "", json_string_value(entry) ?: "?");
         format_print_fact(_("Description"), json_get_string(kind, "Description", ""));
         format_print_fact(_("Available"), available ? _("yes") : _("no"));
         format_print_fact(_("Problem"), json_get_string(kind, "Problem", ""));
@@ -124,8 +121,7 @@ static void print_kind(const json_t *kind) {
         format_print_fact(_("Setup steps"), step_names->str);
         if (json_array_size(options) > 0)
                 printf("%12s:\n", _("Options"));
-        json_array_foreach(options, i, entry)
-                print_option(entry);
+        json_array_foreach(options, i, entry) print_option(entry);
         g_string_free(step_names, TRUE);
 }
 
@@ -137,9 +133,7 @@ static int select_kinds(const json_t *kinds, char **names, json_t **ret) {
                 json_t *kind = NULL;
                 size_t i;
 
-                json_array_foreach(kinds, i, kind)
-                        if (g_str_equal(json_get_string(kind, "Name", ""), *names))
-                                break;
+                json_array_foreach(kinds, i, kind) if (g_str_equal(json_get_string(kind, "Name", ""), *names)) break;
                 if (i == json_array_size(kinds)) {
                         cli_error(_("There is no kind '%s'. 'runtimectl kinds' lists those there are."), *names);
                         return EXIT_NOT_FOUND;
@@ -171,7 +165,6 @@ int verb_kinds(Cli *cli, const Verb *verb, int argc, char **argv) {
         else if (!selected)
                 print_table(kinds, !cli->no_legend);
         else
-                json_array_foreach(selected, i, kind)
-                        print_kind(kind);
+                json_array_foreach(selected, i, kind) print_kind(kind);
         return EXIT_OK;
 }

@@ -88,7 +88,7 @@ static void print_json(const json_t *list, CliJson mode) {
 }
 
 static void print_table(const json_t *list, bool legend) {
-        const char *const headings[] = { "ID", "KIND", "STATE", "MAIN-PID", "SINCE", "DESCRIPTION" };
+        const char *const headings[] = {"ID", "KIND", "STATE", "MAIN-PID", "SINCE", "DESCRIPTION"};
         g_autoptr(Table) table = table_new(ELEMENTSOF(headings));
         const json_t *entry;
         size_t i;
@@ -132,10 +132,10 @@ static int list(Cli *cli, const ListFilter *filter) {
 int verb_list(Cli *cli, const Verb *verb, int argc, char **argv) {
         _cleanup_(filter_clear) ListFilter filter = {};
         const GOptionEntry entries[] = {
-                { "kind", 0, 0, G_OPTION_ARG_FILENAME, &filter.kind, N_("Only those of this kind"), "KIND" },
-                { "state", 0, 0, G_OPTION_ARG_FILENAME, &filter.state, N_("Only those in this state"), "STATE" },
-                { "label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &filter.labels, N_("Only those with this label"), "KEY=VALUE" },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"kind", 0, 0, G_OPTION_ARG_FILENAME, &filter.kind, N_("Only those of this kind"), "KIND"},
+                {"state", 0, 0, G_OPTION_ARG_FILENAME, &filter.state, N_("Only those in this state"), "STATE"},
+                {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &filter.labels, N_("Only those with this label"), "KEY=VALUE"},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 
         if (!cli_parse(cli, verb, entries, NULL, 0, 0, &argc, &argv))

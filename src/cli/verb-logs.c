@@ -46,12 +46,12 @@ int verb_logs(Cli *cli, const Verb *verb, int argc, char **argv) {
         gboolean follow = FALSE;
         int n_lines = -1;
         g_autofree char *streams = NULL;
-        FollowOptions options = { .streams = UINT_MAX };
+        FollowOptions options = {.streams = UINT_MAX};
         const GOptionEntry entries[] = {
-                { "follow", 'f', 0, G_OPTION_ARG_NONE, &follow, N_("Go on until it has ended"), NULL },
-                { "lines", 'n', 0, G_OPTION_ARG_INT, &n_lines, N_("Begin with the last N lines"), "N" },
-                { "stream", 0, 0, G_OPTION_ARG_FILENAME, &streams, N_("Only these: setup, stdout, stderr (with commas between)"), "STREAM" },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"follow", 'f', 0, G_OPTION_ARG_NONE, &follow, N_("Go on until it has ended"), NULL},
+                {"lines", 'n', 0, G_OPTION_ARG_INT, &n_lines, N_("Begin with the last N lines"), "N"},
+                {"stream", 0, 0, G_OPTION_ARG_FILENAME, &streams, N_("Only these: setup, stdout, stderr (with commas between)"), "STREAM"},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 
         if (!cli_parse(cli, verb, entries, NULL, 1, 1, &argc, &argv))

@@ -25,7 +25,7 @@ typedef struct Start {
 
         gboolean wait, follow, quiet;
         char **environment, **labels;
-        char **argv;            /* what was behind "--", NULL if nothing was */
+        char **argv; /* what was behind "--", NULL if nothing was */
 } Start;
 
 static void start_clear(Start *start) {
@@ -81,19 +81,20 @@ static void split_words(Start *start, const GOptionEntry *entries, int *argc, ch
 
 static bool parse_words(Start *start, int argc, char **argv) {
         const GOptionEntry entries[] = {
-                { "wait", 'w', 0, G_OPTION_ARG_NONE, &start->wait, N_("Wait until it is ready"), NULL },
-                { "follow", 'f', 0, G_OPTION_ARG_NONE, &start->follow, N_("Print its output, wait for its end, exit as it did"), NULL },
-                { "env", 'E', 0, G_OPTION_ARG_FILENAME_ARRAY, &start->environment, N_("A variable of its environment"), "NAME[=VALUE]" },
-                { "label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &start->labels, N_("A label"), "KEY=VALUE" },
-                { "quiet", 'q', 0, G_OPTION_ARG_NONE, &start->quiet, N_("With --follow: say nothing of our own"), NULL },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"wait", 'w', 0, G_OPTION_ARG_NONE, &start->wait, N_("Wait until it is ready"), NULL},
+                {"follow", 'f', 0, G_OPTION_ARG_NONE, &start->follow, N_("Print its output, wait for its end, exit as it did"), NULL},
+                {"env", 'E', 0, G_OPTION_ARG_FILENAME_ARRAY, &start->environment, N_("A variable of its environment"), "NAME[=VALUE]"},
+                {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &start->labels, N_("A label"), "KEY=VALUE"},
+                {"quiet", 'q', 0, G_OPTION_ARG_NONE, &start->quiet, N_("With --follow: say nothing of our own"), NULL},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
         g_autofree char *options = start_options_help();
-        g_autofree char *help = g_strconcat(options,
-                                            "\n", _("Without --follow, prints the id. With it the runtime's stdout comes out of stdout, its stderr and its setup out of\n"
-                                                    "stderr, unchanged. SIGINT, SIGTERM or SIGHUP, or a closed stdout, then stop the runtime; the exit code is 128 and\n"
-                                                    "the signal's number; a second signal leaves it behind. --wait exits as the runtime did if it ends before it is ready."),
-                                            "\n\n", cli_exit_codes_help(), NULL);
+        g_autofree char *help =
+                g_strconcat(options, "\n",
+                            _("Without --follow, prints the id. With it the runtime's stdout comes out of stdout, its stderr and its setup out of\n"
+                              "stderr, unchanged. SIGINT, SIGTERM or SIGHUP, or a closed stdout, then stop the runtime; the exit code is 128 and\n"
+                              "the signal's number; a second signal leaves it behind. --wait exits as the runtime did if it ends before it is ready."),
+                            "\n\n", cli_exit_codes_help(), NULL);
 
         split_words(start, entries, &argc, argv);
         if (!cli_parse(start->cli, start->verb, entries, help, 0, -1, &argc, &argv))
@@ -127,11 +128,10 @@ static int read_kind(Start *start, sd_bus *bus, json_t **ret) {
                 r = json_read_value(reply, &kinds);
         if (r < 0)
                 return client_fail(&error, r);
-        json_array_foreach(kinds, i, entry)
-                if (g_strcmp0(json_string_value(json_array_get(entry, 0)), start->kind) == 0) {
-                        *ret = json_incref(json_array_get(entry, 1));
-                        return EXIT_OK;
-                }
+        json_array_foreach(kinds, i, entry) if (g_strcmp0(json_string_value(json_array_get(entry, 0)), start->kind) == 0) {
+                *ret = json_incref(json_array_get(entry, 1));
+                return EXIT_OK;
+        }
         cli_error(_("There is no kind '%s'. 'runtimectl kinds' lists those there are."), start->kind);
         return EXIT_NOT_FOUND;
 }
@@ -271,7 +271,7 @@ static int run(Start *start) {
 }
 
 int verb_start(Cli *cli, const Verb *verb, int argc, char **argv) {
-        _cleanup_(start_clear) Start start = { .cli = cli, .verb = verb, .options = start_options_new() };
+        _cleanup_(start_clear) Start start = {.cli = cli, .verb = verb, .options = start_options_new()};
 
         return parse_words(&start, argc, argv) ? run(&start) : EXIT_USAGE;
 }

@@ -19,7 +19,7 @@ typedef struct Status {
         Cli *cli;
         int n_lines;
         unsigned n_shown;
-        json_t *objects;        /* with --json: what to print at the end */
+        json_t *objects; /* with --json: what to print at the end */
 } Status;
 
 static char *left_until(uint64_t monotonic_usec) {
@@ -164,7 +164,8 @@ static int print_lines(sd_bus *bus, const char *path, uint64_t n_lines, sd_bus_e
                         g_autofree char *text = format_harmless(record.data), *clock = format_clock(record.realtime_usec);
 
                         after = record.number;
-                        printf("%s%s%s%s %s: %s\n", any ? "" : "\n", format_color(COLOR_DIM), clock, format_color_off(), record_stream_to_string(record.stream), text);
+                        printf("%s%s%s%s %s: %s\n", any ? "" : "\n", format_color(COLOR_DIM), clock, format_color_off(), record_stream_to_string(record.stream),
+                               text);
                         any = true;
                 }
                 if (r >= 0)
@@ -217,10 +218,10 @@ static int show_one(sd_bus *bus, const Target *target, void *userdata) {
 
 int verb_status(Cli *cli, const Verb *verb, int argc, char **argv) {
         _cleanup_json_ json_t *objects = json_array();
-        Status status = { .cli = cli, .n_lines = 10, .objects = objects };
+        Status status = {.cli = cli, .n_lines = 10, .objects = objects};
         const GOptionEntry entries[] = {
-                { "lines", 'n', 0, G_OPTION_ARG_INT, &status.n_lines, N_("Show the last N lines of output; default: 10"), "N" },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"lines", 'n', 0, G_OPTION_ARG_INT, &status.n_lines, N_("Show the last N lines of output; default: 10"), "N"},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
         int r;
 

@@ -17,7 +17,8 @@ static int stop_one(sd_bus *bus, const Target *target, void *userdata) {
         if (*timeout == USEC_INFINITY)
                 r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StopRuntime", CLIENT_TIMEOUT_DEFAULT, &error, NULL, "sa{sv}", target->id, 0);
         else
-                r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StopRuntime", CLIENT_TIMEOUT_DEFAULT, &error, NULL, "sa{sv}", target->id, 1, "TimeoutStopUSec", "t", *timeout);
+                r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StopRuntime", CLIENT_TIMEOUT_DEFAULT, &error, NULL, "sa{sv}", target->id, 1,
+                                "TimeoutStopUSec", "t", *timeout);
         return r >= 0 || sd_bus_error_has_name(&error, RM_ERROR_BAD_STATE) ? EXIT_OK : client_fail(&error, r);
 }
 
@@ -35,9 +36,9 @@ int verb_stop(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autofree char *timeout = NULL;
         uint64_t timeout_usec = USEC_INFINITY;
         const GOptionEntry entries[] = {
-                { "timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("For each stage (its own way, SIGTERM, SIGKILL); 0: SIGKILL at once"), "TIME" },
-                { "no-wait", 0, 0, G_OPTION_ARG_NONE, &no_wait, N_("Ask, and don't wait for the end"), NULL },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("For each stage (its own way, SIGTERM, SIGKILL); 0: SIGKILL at once"), "TIME"},
+                {"no-wait", 0, 0, G_OPTION_ARG_NONE, &no_wait, N_("Ask, and don't wait for the end"), NULL},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 
         if (!cli_parse(cli, verb, entries, NULL, 1, -1, &argc, &argv))

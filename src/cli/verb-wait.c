@@ -57,12 +57,13 @@ int verb_wait(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autofree char *until = NULL, *timeout = NULL, *help = NULL;
         uint64_t timeout_usec = CLIENT_TIMEOUT_NEVER;
         const GOptionEntry entries[] = {
-                { "until", 0, 0, G_OPTION_ARG_FILENAME, &until, N_("ready, or ended (default)"), "STATE" },
-                { "timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("Wait no longer than this, like 10s"), "TIME" },
-                { NULL, 0, 0, 0, NULL, NULL, NULL },
+                {"until", 0, 0, G_OPTION_ARG_FILENAME, &until, N_("ready, or ended (default)"), "STATE"},
+                {"timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("Wait no longer than this, like 10s"), "TIME"},
+                {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 
-        help = g_strconcat(_("4 is the exit code when --timeout is over. --until=ready is 0 for what has been ready, even if it has ended since."), "\n\n", cli_exit_codes_help(), NULL);
+        help = g_strconcat(_("4 is the exit code when --timeout is over. --until=ready is 0 for what has been ready, even if it has ended since."), "\n\n",
+                           cli_exit_codes_help(), NULL);
         if (!cli_parse(cli, verb, entries, help, 1, 1, &argc, &argv))
                 return EXIT_USAGE;
         if (until && strcmp(until, "ready") != 0 && strcmp(until, "ended") != 0)

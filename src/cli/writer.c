@@ -61,7 +61,7 @@ static void break_fd(Writer *writer, int fd, int error) {
 
 /* Whether to go on; else the fd takes nothing now. */
 static bool write_some(Writer *writer, Chunk *chunk) {
-        struct pollfd poll_fd = { .fd = chunk->fd, .events = POLLOUT };
+        struct pollfd poll_fd = {.fd = chunk->fd, .events = POLLOUT};
         size_t left = chunk->bytes->len - writer->position;
         ssize_t n;
 

@@ -112,13 +112,11 @@ static int refuse_line(Handshake *handshake, HandshakeOutcome *outcome, Line lin
                 return refuse(handshake, outcome, HANDSHAKE_REASON_PROTOCOL_VIOLATION,
                               g_strdup_printf("The runtime's message %s (it is not shown, for it tells how to connect)", problem));
         quote = text_quote(line.bytes, line.size, HANDSHAKE_QUOTE_MAX);
-        return refuse(handshake, outcome, HANDSHAKE_REASON_PROTOCOL_VIOLATION,
-                      quote ? g_strdup_printf("The runtime's message %s: %s", problem, quote) : NULL);
+        return refuse(handshake, outcome, HANDSHAKE_REASON_PROTOCOL_VIOLATION, quote ? g_strdup_printf("The runtime's message %s: %s", problem, quote) : NULL);
 }
 
 static bool node_is_valid(const char *node, size_t size) {
-        return size > 0 && size <= HANDSHAKE_NODE_MAX &&
-               strspn(node, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@.-") == size;
+        return size > 0 && size <= HANDSHAKE_NODE_MAX && strspn(node, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@.-") == size;
 }
 
 /* What is wrong with the params of node_started, or NULL. */
@@ -151,8 +149,7 @@ static int on_node_started(Handshake *handshake, HandshakeOutcome *outcome, cons
         if (problem)
                 return refuse_line(handshake, outcome, line, problem);
 
-        outcome->send = message_compose(INITIALIZE_ID, "initialize",
-                                        json_pack("{s:s, s:i}", "id", handshake->id, "protocol", RM_PROTOCOL_VERSION));
+        outcome->send = message_compose(INITIALIZE_ID, "initialize", json_pack("{s:s, s:i}", "id", handshake->id, "protocol", RM_PROTOCOL_VERSION));
         if (!outcome->send)
                 return -ENOMEM;
         outcome->event = HANDSHAKE_EVENT_STARTED;
@@ -180,8 +177,8 @@ static const struct {
         int (*handle)(Handshake *handshake, HandshakeOutcome *outcome, const Message *message, Line line);
         bool required; /* as a request it is a mistake that would otherwise show only as a missed deadline */
 } notifications[] = {
-        { "node_started", on_node_started, true },
-        { "status", on_status, false },
+        {"node_started", on_node_started, true},
+        {"status", on_status, false},
 };
 
 static int on_notification(Handshake *handshake, HandshakeOutcome *outcome, const Message *message, Line line) {
@@ -193,8 +190,7 @@ static int on_notification(Handshake *handshake, HandshakeOutcome *outcome, cons
 
 static int on_request(Handshake *handshake, HandshakeOutcome *outcome, const Message *message, Line line) {
         for (size_t i = 0; i < ELEMENTSOF(notifications); i++)
-                if (strcmp(notifications[i].method, message->method) == 0 && notifications[i].required &&
-                    handshake->phase != HANDSHAKE_READY)
+                if (strcmp(notifications[i].method, message->method) == 0 && notifications[i].required && handshake->phase != HANDSHAKE_READY)
                         return refuse_line(handshake, outcome, line, "has an id, but must be a notification, without one");
 
         outcome->send = message_compose_error(message->id, MESSAGE_METHOD_NOT_FOUND, "Method not found");
@@ -206,8 +202,7 @@ static int on_initialized(Handshake *handshake, HandshakeOutcome *outcome, const
                 _cleanup_free_ char *quote = text_quote(message->error_text, strlen(message->error_text), HANDSHAKE_QUOTE_MAX);
 
                 return refuse(handshake, outcome, HANDSHAKE_REASON_INITIALIZE_FAILED,
-                              quote ? g_strdup_printf("The runtime could not be initialized: error %" G_GINT64_FORMAT ", %s",
-                                                      message->error_code, quote)
+                              quote ? g_strdup_printf("The runtime could not be initialized: error %" G_GINT64_FORMAT ", %s", message->error_code, quote)
                                     : NULL);
         }
 
@@ -294,9 +289,9 @@ static const struct {
         const char *assignment;
         int (*handle)(Handshake *handshake, HandshakeOutcome *outcome, const char *value);
 } variables[] = {
-        { "READY=", on_notify_ready },
-        { "STATUS=", on_notify_status },
-        { "EXTEND_TIMEOUT_USEC=", on_notify_extend },
+        {"READY=", on_notify_ready},
+        {"STATUS=", on_notify_status},
+        {"EXTEND_TIMEOUT_USEC=", on_notify_extend},
 };
 
 /* Of a variable that is given twice the first counts, as with systemd. What isn't known or isn't an assignment is ignored. */
@@ -341,8 +336,7 @@ static bool speaks(const Handshake *handshake) {
 int handshake_new(HandshakeType type, const char *id, const char *init_ref, Handshake **ret) {
         Handshake *handshake;
 
-        if (!handshake_type_to_string(type) || id[0] == '\0' || init_ref[0] == '\0' || !g_utf8_validate(id, -1, NULL) ||
-            !g_utf8_validate(init_ref, -1, NULL))
+        if (!handshake_type_to_string(type) || id[0] == '\0' || init_ref[0] == '\0' || !g_utf8_validate(id, -1, NULL) || !g_utf8_validate(init_ref, -1, NULL))
                 return -EINVAL;
 
         handshake = g_new(Handshake, 1);
@@ -415,7 +409,7 @@ int handshake_too_long(Handshake *handshake, const void *prefix, size_t size, Ha
         int r = 0;
 
         if (speaks(handshake))
-                r = refuse_line(handshake, &outcome, (Line){ prefix, size }, "is longer than 1 MiB and begins");
+                r = refuse_line(handshake, &outcome, (Line){prefix, size}, "is longer than 1 MiB and begins");
         return finish(r, &outcome, ret);
 }
 
@@ -424,7 +418,7 @@ int handshake_message(Handshake *handshake, const void *bytes, size_t size, Hand
         int r = 0;
 
         if (speaks(handshake))
-                r = take_line(handshake, &outcome, (Line){ bytes, size });
+                r = take_line(handshake, &outcome, (Line){bytes, size});
         return finish(r, &outcome, ret);
 }
 

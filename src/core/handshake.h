@@ -27,14 +27,14 @@
 
 #include "util/macro.h"
 
-#define HANDSHAKE_NODE_MAX 255U    /* bytes of a node's name */
-#define HANDSHAKE_QUOTE_MAX 200U   /* bytes of a line that a message quotes */
-#define HANDSHAKE_PENDING_MAX 16U  /* requests whose answers are awaited; a further one forgets the oldest */
+#define HANDSHAKE_NODE_MAX 255U   /* bytes of a node's name */
+#define HANDSHAKE_QUOTE_MAX 200U  /* bytes of a line that a message quotes */
+#define HANDSHAKE_PENDING_MAX 16U /* requests whose answers are awaited; a further one forgets the oldest */
 
 /* Reason of the report. */
 #define HANDSHAKE_REASON_PROTOCOL_VIOLATION "protocol-violation" /* another version of the protocol too */
 #define HANDSHAKE_REASON_CONNECTION_CLOSED "connection-closed"
-#define HANDSHAKE_REASON_INITIALIZE_FAILED "initialize-failed"   /* the runtime answered initialize with an error */
+#define HANDSHAKE_REASON_INITIALIZE_FAILED "initialize-failed" /* the runtime answered initialize with an error */
 
 /* The names are those of kind files: Type= in [Handshake]. */
 typedef enum HandshakeType {
@@ -74,14 +74,14 @@ typedef enum HandshakeEvent {
  * filled whichever it is. */
 typedef struct HandshakeOutcome {
         HandshakeEvent event;
-        char *send;            /* a line for the runtime, without newline; with any event */
-        char *node;            /* STARTED: name of the node, if it has one */
-        uint32_t pid;          /* STARTED: as the runtime sees itself, which may be in another namespace: never signal it */
-        const char *reason;    /* FAILED: HANDSHAKE_REASON_… */
-        char *message;         /* FAILED: a sentence. An answer with an error: its text */
-        char *warning;         /* NONE: what the runtime did against the protocol after ready. It may do so as often as it likes */
-        char *connection;      /* READY: how to connect to the runtime, a JSON object that only its users may see: never log it; NULL: nothing */
-        char *status_text;     /* "" clears it */
+        char *send;         /* a line for the runtime, without newline; with any event */
+        char *node;         /* STARTED: name of the node, if it has one */
+        uint32_t pid;       /* STARTED: as the runtime sees itself, which may be in another namespace: never signal it */
+        const char *reason; /* FAILED: HANDSHAKE_REASON_… */
+        char *message;      /* FAILED: a sentence. An answer with an error: its text */
+        char *warning;      /* NONE: what the runtime did against the protocol after ready. It may do so as often as it likes */
+        char *connection;   /* READY: how to connect to the runtime, a JSON object that only its users may see: never log it; NULL: nothing */
+        char *status_text;  /* "" clears it */
         uint64_t extend_usec;
         int64_t answered_id;   /* NONE: the request of ours that this answers */
         int64_t answered_code; /* of that answer: 0 if it is a result, else the code of the error */

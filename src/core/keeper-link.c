@@ -210,12 +210,9 @@ static int keeper_link_dispatch(KeeperLink *link, const void *message, size_t si
                 size_t size;
                 int (*handle)(KeeperLink *link, const void *message, int fd);
         } table[] = {
-                [LINK_HELLO] = {sizeof(struct link_hello), handle_hello},
-                [LINK_EXECUTED] = {sizeof(struct link_executed), handle_executed},
-                [LINK_FAILED] = {sizeof(struct link_failed), handle_failed},
-                [LINK_EXITED] = {sizeof(struct link_exited), handle_exited},
-                [LINK_OUTPUT] = {sizeof(struct link_output), handle_output},
-                [LINK_DONE] = {sizeof(struct link_done), handle_done},
+                [LINK_HELLO] = {sizeof(struct link_hello), handle_hello},    [LINK_EXECUTED] = {sizeof(struct link_executed), handle_executed},
+                [LINK_FAILED] = {sizeof(struct link_failed), handle_failed}, [LINK_EXITED] = {sizeof(struct link_exited), handle_exited},
+                [LINK_OUTPUT] = {sizeof(struct link_output), handle_output}, [LINK_DONE] = {sizeof(struct link_done), handle_done},
                 [LINK_REPLY] = {sizeof(struct link_reply), handle_reply},
         };
         uint32_t type = *(const uint32_t *) message;

@@ -218,8 +218,7 @@ static int collect_values(const Kind *kind, GHashTable *given, const KindValue *
         return 0;
 }
 
-static int expansion_init(Expansion *x, const Kind *kind, const KindContext *context, const KindValue ***ret_values,
-                          char **ret_problem) {
+static int expansion_init(Expansion *x, const Kind *kind, const KindContext *context, const KindValue ***ret_values, char **ret_problem) {
         int r;
 
         if (kind->problem) {
@@ -229,7 +228,7 @@ static int expansion_init(Expansion *x, const Kind *kind, const KindContext *con
         r = collect_values(kind, context->values, ret_values, ret_problem);
         if (r < 0)
                 return r;
-        *x = (Expansion) {
+        *x = (Expansion){
                 .kind = kind,
                 .context = context,
                 .values = *ret_values,
@@ -276,8 +275,7 @@ static int expand_path(Expansion *x, const KindTemplate *template, const char *w
         if (!words[0])
                 return 0;
         if (!g_path_is_absolute(words[0])) {
-                *x->ret_problem = g_strdup_printf("with these options the %s of kind %s isn't an absolute path", what,
-                                                  x->kind->name);
+                *x->ret_problem = g_strdup_printf("with these options the %s of kind %s isn't an absolute path", what, x->kind->name);
                 return -EINVAL;
         }
         *ret = g_steal_pointer(&words[0]);

@@ -108,8 +108,7 @@ int kind_problem(char **ret_problem, const char *path, unsigned line, const char
         reason = g_strdup_vprintf(format, ap);
         va_end(ap);
 
-        *ret_problem = line > 0 ? g_strdup_printf("%s:%u: %s", path, line, reason)
-                                : g_strdup_printf("%s: %s", path, reason);
+        *ret_problem = line > 0 ? g_strdup_printf("%s:%u: %s", path, line, reason) : g_strdup_printf("%s: %s", path, reason);
         return -EINVAL;
 }
 
@@ -227,8 +226,7 @@ static int locate(GHashTable *lines, const char *path, const char *text, char **
                 if (first > 0) {
                         g_autofree char *quoted = kind_quote(section ? title : key);
 
-                        return kind_problem(ret_problem, path, i + 1, "%s %s was already there in line %u",
-                                            section ? "section" : "key", quoted, first);
+                        return kind_problem(ret_problem, path, i + 1, "%s %s was already there in line %u", section ? "section" : "key", quoted, first);
                 }
                 g_hash_table_insert(lines, g_strconcat(title, "\n", key, NULL), GUINT_TO_POINTER(i + 1));
         }
@@ -265,8 +263,7 @@ static KindSetting *section_add(KindSection *section, const char *key) {
         return setting;
 }
 
-static int merge_section(KindFile *file, const char *path, GKeyFile *keys, GHashTable *lines, const char *title,
-                         char **ret_problem) {
+static int merge_section(KindFile *file, const char *path, GKeyFile *keys, GHashTable *lines, const char *title, char **ret_problem) {
         g_auto(GStrv) names = g_key_file_get_keys(keys, title, NULL, NULL);
         KindSection *section = file_add_section(file, title);
         unsigned line = get_line(lines, title, "");
@@ -281,8 +278,7 @@ static int merge_section(KindFile *file, const char *path, GKeyFile *keys, GHash
 
                 line = get_line(lines, title, names[i]);
                 if (!setting)
-                        return kind_problem(ret_problem, path, line, "too many keys in one section (at most %d)",
-                                            SETTINGS_MAX);
+                        return kind_problem(ret_problem, path, line, "too many keys in one section (at most %d)", SETTINGS_MAX);
                 g_free(setting->value);
                 setting->value = g_strchomp(g_key_file_get_value(keys, title, names[i], NULL));
                 setting->path = path;
@@ -343,8 +339,7 @@ static ssize_t read_all(int fd, char *buffer, size_t size) {
 }
 
 static bool is_mask(const struct stat *st) {
-        return (S_ISREG(st->st_mode) && st->st_size == 0) ||
-               (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3));
+        return (S_ISREG(st->st_mode) && st->st_size == 0) || (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3));
 }
 
 /* Returns the size of the text, -ENOTSUP for what isn't a regular file. */

@@ -13,21 +13,21 @@
 
 typedef struct KindSetting {
         char *key;
-        char *value;                    /* empty: as if it weren't set */
+        char *value; /* empty: as if it weren't set */
         const char *path;
         unsigned line;
 } KindSetting;
 
 typedef struct KindSection {
-        char *title;                    /* what stands between the brackets */
-        GPtrArray *settings;            /* KindSetting, in the order of the file */
+        char *title;         /* what stands between the brackets */
+        GPtrArray *settings; /* KindSetting, in the order of the file */
         const char *path;
         unsigned line;
 } KindSection;
 
 typedef struct KindFile {
-        GPtrArray *sections;            /* KindSection, in the order of the file */
-        GPtrArray *paths;               /* names of the files, for messages; settings point here */
+        GPtrArray *sections; /* KindSection, in the order of the file */
+        GPtrArray *paths;    /* names of the files, for messages; settings point here */
 } KindFile;
 
 KindFile *kind_file_new(void);

@@ -92,7 +92,7 @@ static int refuse(char **ret_reason, const char *text) {
 
 static int check_cost(const char *expression, char **ret_reason) {
         /* A repetition of nothing may stand for itself, and so counts as one. */
-        Level levels[DEPTH_MAX + 1] = { { .last = 1 } };
+        Level levels[DEPTH_MAX + 1] = {{.last = 1}};
         bool repeated = false, fits = true;
         size_t depth = 0;
 
@@ -119,7 +119,7 @@ static int check_cost(const char *expression, char **ret_reason) {
                 case '(':
                         if (depth == DEPTH_MAX)
                                 return refuse(ret_reason, "too many nested parentheses");
-                        levels[++depth] = (Level) { .sum = 1, .last = 1 };
+                        levels[++depth] = (Level){.sum = 1, .last = 1};
                         p++;
                         break;
                 case ')':

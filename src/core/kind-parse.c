@@ -27,7 +27,7 @@ typedef struct Parser {
 
 typedef struct SettingRule {
         const char *key;
-        KindSettingFunction *parse;     /* NULL: read by the section's finish function */
+        KindSettingFunction *parse; /* NULL: read by the section's finish function */
         size_t offset;
 } SettingRule;
 
@@ -51,16 +51,16 @@ static int setting_problem(Parser *parser, const KindSetting *setting, const cha
 /* [Kind] */
 
 static const SettingRule kind_settings[] = {
-        { "Description", kind_setting_text, offsetof(Kind, description) },
+        {"Description", kind_setting_text, offsetof(Kind, description)},
         /* before Exec, which may refer to it */
-        { "Executable", kind_setting_executable, offsetof(Kind, executable) },
-        { "ExecutableMissing", kind_setting_text, offsetof(Kind, executable_missing) },
-        { "Exec", kind_setting_exec, offsetof(Kind, exec) },
-        { "Environment", kind_setting_environment, offsetof(Kind, environment) },
-        { "Directory", kind_setting_directory, offsetof(Kind, directory) },
-        { "RequiresFile", kind_setting_directory, offsetof(Kind, requires_file) },
-        { "RequiresFileMissing", kind_setting_text, offsetof(Kind, requires_file_missing) },
-        { "Terminated", kind_setting_text, offsetof(Kind, terminated) },
+        {"Executable", kind_setting_executable, offsetof(Kind, executable)},
+        {"ExecutableMissing", kind_setting_text, offsetof(Kind, executable_missing)},
+        {"Exec", kind_setting_exec, offsetof(Kind, exec)},
+        {"Environment", kind_setting_environment, offsetof(Kind, environment)},
+        {"Directory", kind_setting_directory, offsetof(Kind, directory)},
+        {"RequiresFile", kind_setting_directory, offsetof(Kind, requires_file)},
+        {"RequiresFileMissing", kind_setting_text, offsetof(Kind, requires_file_missing)},
+        {"Terminated", kind_setting_text, offsetof(Kind, terminated)},
         {},
 };
 
@@ -70,10 +70,8 @@ static int finish_kind(Parser *parser, const KindSection *section, void *object)
         if (kind->executable_missing && !kind->executable)
                 return section_problem(parser, section, "ExecutableMissing without Executable");
         if (kind->executable && !kind->executable_missing)
-                kind->executable_missing =
-                        g_path_is_absolute(kind->executable)
-                                ? g_strdup_printf("no executable file at %s", kind->executable)
-                                : g_strdup_printf("no %s executable found in PATH", kind->executable);
+                kind->executable_missing = g_path_is_absolute(kind->executable) ? g_strdup_printf("no executable file at %s", kind->executable)
+                                                                                : g_strdup_printf("no %s executable found in PATH", kind->executable);
         if (kind->requires_file_missing && !kind->requires_file)
                 return section_problem(parser, section, "RequiresFileMissing without RequiresFile");
         if (kind->requires_file && !kind->requires_file_missing)
@@ -84,12 +82,12 @@ static int finish_kind(Parser *parser, const KindSection *section, void *object)
 /* [Option NAME] */
 
 static const SettingRule option_settings[] = {
-        { "Type", kind_setting_option_type, offsetof(KindOption, type) },
-        { "Required", kind_setting_boolean, offsetof(KindOption, required) },
-        { "Description", kind_setting_text, offsetof(KindOption, description) },
+        {"Type", kind_setting_option_type, offsetof(KindOption, type)},
+        {"Required", kind_setting_boolean, offsetof(KindOption, required)},
+        {"Description", kind_setting_text, offsetof(KindOption, description)},
         /* in this order, and with the type known */
-        { "Values", NULL, 0 },
-        { "Default", NULL, 0 },
+        {"Values", NULL, 0},
+        {"Default", NULL, 0},
         {},
 };
 
@@ -102,8 +100,7 @@ static int open_option(Parser *parser, const KindSection *section, const char *n
                 return section_problem(parser, section, "an option's name is A-Z, then letters and digits, at most 64");
         for (size_t i = 0; i < length; i++)
                 if (!g_ascii_isalnum(name[i]))
-                        return section_problem(parser, section,
-                                               "an option's name is A-Z, then letters and digits, at most 64");
+                        return section_problem(parser, section, "an option's name is A-Z, then letters and digits, at most 64");
         if (parser->reserved_options && g_strv_contains(parser->reserved_options, name))
                 return section_problem(parser, section, "every kind has an option of this name already");
         if (kind->n_options >= KIND_OPTIONS_MAX)
@@ -134,8 +131,7 @@ static int read_allowed_values(Parser *parser, const KindSetting *setting, KindO
                 if (g_strstrip(*value)[0] == '\0')
                         return setting_problem(parser, setting, "an empty value");
                 /* of a list, these are its entries */
-                if (option->type != KIND_OPTION_STRINGS &&
-                    kind_value_parse(option->type, *value, &parsed, &problem) < 0)
+                if (option->type != KIND_OPTION_STRINGS && kind_value_parse(option->type, *value, &parsed, &problem) < 0)
                         return setting_problem(parser, setting, problem);
         }
         option->values = g_steal_pointer(&values);
@@ -168,10 +164,10 @@ static int finish_option(Parser *parser, const KindSection *section, void *objec
 /* [Step NAME] */
 
 static const SettingRule step_settings[] = {
-        { "Exec", kind_setting_exec, offsetof(KindStep, exec) },
-        { "Announce", kind_setting_text, offsetof(KindStep, announce) },
-        { "Failure", kind_setting_text, offsetof(KindStep, failure) },
-        { "TimeoutSec", kind_setting_timeout, offsetof(KindStep, timeout_usec) },
+        {"Exec", kind_setting_exec, offsetof(KindStep, exec)},
+        {"Announce", kind_setting_text, offsetof(KindStep, announce)},
+        {"Failure", kind_setting_text, offsetof(KindStep, failure)},
+        {"TimeoutSec", kind_setting_timeout, offsetof(KindStep, timeout_usec)},
         {},
 };
 
@@ -184,8 +180,7 @@ static int open_step(Parser *parser, const KindSection *section, const char *nam
                 return section_problem(parser, section, "a step's name is letters, digits and . _ -, at most 64");
         for (size_t i = 0; i < length; i++)
                 if (!g_ascii_isalnum(name[i]) && !strchr("._-", name[i]))
-                        return section_problem(parser, section,
-                                               "a step's name is letters, digits and . _ -, at most 64");
+                        return section_problem(parser, section, "a step's name is letters, digits and . _ -, at most 64");
         if (kind->n_steps >= KIND_STEPS_MAX)
                 return section_problem(parser, section, "more than 32 steps");
 
@@ -205,10 +200,10 @@ static int finish_step(Parser *parser, const KindSection *section, void *object)
 /* [Handshake], [Stop], [Interrupt], [Limits] */
 
 static const SettingRule handshake_settings[] = {
-        { "Type", kind_setting_handshake_type, offsetof(Kind, handshake.type) },
-        { "TimeoutSec", kind_setting_timeout, offsetof(Kind, handshake.timeout_usec) },
-        { "Transport", kind_setting_transport, offsetof(Kind, handshake.transport) },
-        { "Line", kind_setting_line, offsetof(Kind, handshake.line) },
+        {"Type", kind_setting_handshake_type, offsetof(Kind, handshake.type)},
+        {"TimeoutSec", kind_setting_timeout, offsetof(Kind, handshake.timeout_usec)},
+        {"Transport", kind_setting_transport, offsetof(Kind, handshake.transport)},
+        {"Line", kind_setting_line, offsetof(Kind, handshake.line)},
         {},
 };
 
@@ -226,15 +221,15 @@ static int finish_handshake(Parser *parser, const KindSection *section, void *ob
 }
 
 static const SettingRule stop_settings[] = {
-        { "Message", kind_setting_message, offsetof(Kind, stop.message) },
-        { "Signal", kind_setting_signal, offsetof(Kind, stop.signal) },
-        { "TimeoutSec", kind_setting_timeout, offsetof(Kind, stop.timeout_usec) },
+        {"Message", kind_setting_message, offsetof(Kind, stop.message)},
+        {"Signal", kind_setting_signal, offsetof(Kind, stop.signal)},
+        {"TimeoutSec", kind_setting_timeout, offsetof(Kind, stop.timeout_usec)},
         {},
 };
 
 static const SettingRule interrupt_settings[] = {
-        { "Message", kind_setting_message, offsetof(Kind, interrupt.message) },
-        { "Signal", kind_setting_signal, offsetof(Kind, interrupt.signal) },
+        {"Message", kind_setting_message, offsetof(Kind, interrupt.message)},
+        {"Signal", kind_setting_signal, offsetof(Kind, interrupt.signal)},
         {},
 };
 
@@ -246,24 +241,24 @@ static int finish_way(Parser *parser, const KindSection *section, void *object) 
 }
 
 static const SettingRule limits_settings[] = {
-        { "MemoryMax", kind_setting_size, offsetof(Kind, limits.memory_max) },
-        { "MemoryHigh", kind_setting_size, offsetof(Kind, limits.memory_high) },
-        { "CPUQuota", kind_setting_quota, offsetof(Kind, limits.cpu_quota_per_sec_usec) },
-        { "CPUWeight", kind_setting_weight, offsetof(Kind, limits.cpu_weight) },
-        { "IOWeight", kind_setting_weight, offsetof(Kind, limits.io_weight) },
-        { "TasksMax", kind_setting_tasks, offsetof(Kind, limits.tasks_max) },
-        { "RuntimeMaxSec", kind_setting_time, offsetof(Kind, limits.runtime_max_usec) },
+        {"MemoryMax", kind_setting_size, offsetof(Kind, limits.memory_max)},
+        {"MemoryHigh", kind_setting_size, offsetof(Kind, limits.memory_high)},
+        {"CPUQuota", kind_setting_quota, offsetof(Kind, limits.cpu_quota_per_sec_usec)},
+        {"CPUWeight", kind_setting_weight, offsetof(Kind, limits.cpu_weight)},
+        {"IOWeight", kind_setting_weight, offsetof(Kind, limits.io_weight)},
+        {"TasksMax", kind_setting_tasks, offsetof(Kind, limits.tasks_max)},
+        {"RuntimeMaxSec", kind_setting_time, offsetof(Kind, limits.runtime_max_usec)},
         {},
 };
 
 static const SectionRule section_rules[] = {
-        { "Option", option_settings, open_option, finish_option },
-        { "Kind", kind_settings, NULL, finish_kind },
-        { "Step", step_settings, open_step, finish_step },
-        { "Handshake", handshake_settings, NULL, finish_handshake },
-        { "Stop", stop_settings, NULL, finish_way },
-        { "Interrupt", interrupt_settings, NULL, finish_way },
-        { "Limits", limits_settings, NULL, NULL },
+        {"Option", option_settings, open_option, finish_option},
+        {"Kind", kind_settings, NULL, finish_kind},
+        {"Step", step_settings, open_step, finish_step},
+        {"Handshake", handshake_settings, NULL, finish_handshake},
+        {"Stop", stop_settings, NULL, finish_way},
+        {"Interrupt", interrupt_settings, NULL, finish_way},
+        {"Limits", limits_settings, NULL, NULL},
 };
 
 /* Whether the section is of this type; *ret_name is then the name behind it, NULL for a type without. */
@@ -312,8 +307,7 @@ static int check_keys(Parser *parser, const KindSection *section, const SettingR
                         continue;
                 key = kind_quote(setting->key);
                 title = kind_quote(section->title);
-                return kind_problem(parser->ret_problem, setting->path, setting->line, "unknown key %s in section %s", key,
-                                    title);
+                return kind_problem(parser->ret_problem, setting->path, setting->line, "unknown key %s in section %s", key, title);
         }
         return 0;
 }
@@ -335,8 +329,7 @@ static int parse_section(Parser *parser, const KindSection *section, const Secti
                 const KindSetting *setting = kind_section_get(section, setting_rule->key);
                 g_autofree char *problem = NULL;
 
-                if (setting && setting_rule->parse &&
-                    setting_rule->parse(parser->kind, setting->value, (char *) object + setting_rule->offset, &problem) < 0)
+                if (setting && setting_rule->parse && setting_rule->parse(parser->kind, setting->value, (char *) object + setting_rule->offset, &problem) < 0)
                         return setting_problem(parser, setting, problem);
         }
         return rule->finish ? rule->finish(parser, section, object) : 0;
@@ -390,7 +383,7 @@ Kind *kind_new(const char *name, const char *path) {
         kind->path = g_canonicalize_filename(path, NULL);
         kind->handshake.timeout_usec = HANDSHAKE_TIMEOUT_USEC;
         kind->stop.timeout_usec = KIND_UNSET;
-        kind->limits = (KindLimits) {
+        kind->limits = (KindLimits){
                 .memory_max = KIND_UNSET,
                 .memory_high = KIND_UNSET,
                 .cpu_quota_per_sec_usec = KIND_UNSET,
@@ -402,8 +395,7 @@ Kind *kind_new(const char *name, const char *path) {
         return kind;
 }
 
-int kind_parse(const char *name, const char *path, const KindFile *file, const char *const *reserved_options,
-               Kind **ret, char **ret_problem) {
+int kind_parse(const char *name, const char *path, const KindFile *file, const char *const *reserved_options, Kind **ret, char **ret_problem) {
         g_autoptr(Kind) kind = kind_new(name, path);
         Parser parser = {
                 .kind = kind,

@@ -7,8 +7,7 @@
 #include "core/kind.h"
 
 /* `path` is that of the kind's main file. -EINVAL with a problem that names the place. */
-int kind_parse(const char *name, const char *path, const KindFile *file, const char *const *reserved_options,
-               Kind **ret, char **ret_problem);
+int kind_parse(const char *name, const char *path, const KindFile *file, const char *const *reserved_options, Kind **ret, char **ret_problem);
 
 /* A kind with nothing but its name and path, and defaults. */
 Kind *kind_new(const char *name, const char *path);

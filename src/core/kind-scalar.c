@@ -21,8 +21,7 @@ int kind_parse_boolean(const char *text, bool *ret) {
                 const char *word;
                 bool value;
         } words[] = {
-                { "yes", true }, { "no", false }, { "true", true }, { "false", false },
-                { "on", true },  { "off", false }, { "1", true },   { "0", false },
+                {"yes", true}, {"no", false}, {"true", true}, {"false", false}, {"on", true}, {"off", false}, {"1", true}, {"0", false},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(words); i++)
@@ -50,8 +49,7 @@ static int read_digits(const char **text, uint64_t *ret) {
         if (!g_ascii_isdigit(*p))
                 return -EINVAL;
         for (; g_ascii_isdigit(*p); p++)
-                if (__builtin_mul_overflow(value, 10, &value) ||
-                    __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
+                if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
                         return -EINVAL;
         *text = p;
         *ret = value;
@@ -71,8 +69,7 @@ int kind_parse_size(const char *text, uint64_t *ret) {
         if (*text != '\0') {
                 const char *suffix = strchr(suffixes, *text);
 
-                if (!suffix || text[1] != '\0' ||
-                    __builtin_mul_overflow(value, UINT64_C(1) << (10 * (suffix - suffixes + 1)), &value))
+                if (!suffix || text[1] != '\0' || __builtin_mul_overflow(value, UINT64_C(1) << (10 * (suffix - suffixes + 1)), &value))
                         return -EINVAL;
         }
         *ret = value;
@@ -83,15 +80,15 @@ static const struct {
         const char *name;
         uint64_t usec;
 } time_units[] = {
-        { "us", 1 },
-        { "ms", USEC_PER_MSEC },
-        { "s", USEC_PER_SEC },
-        { "sec", USEC_PER_SEC },
-        { "min", 60 * USEC_PER_SEC },
-        { "m", 60 * USEC_PER_SEC },
-        { "h", 3600 * USEC_PER_SEC },
-        { "hr", 3600 * USEC_PER_SEC },
-        { "d", 24 * 3600 * USEC_PER_SEC },
+        {"us", 1},
+        {"ms", USEC_PER_MSEC},
+        {"s", USEC_PER_SEC},
+        {"sec", USEC_PER_SEC},
+        {"min", 60 * USEC_PER_SEC},
+        {"m", 60 * USEC_PER_SEC},
+        {"h", 3600 * USEC_PER_SEC},
+        {"hr", 3600 * USEC_PER_SEC},
+        {"d", 24 * 3600 * USEC_PER_SEC},
 };
 
 /* A unit at *text; none, at the end of the text, is seconds. */
@@ -148,8 +145,7 @@ int kind_parse_time(const char *text, uint64_t *ret_usec) {
                 while (*text == ' ')
                         text++;
 
-                if (__builtin_mul_overflow(value, unit, &value) ||
-                    __builtin_add_overflow(value, fraction * unit / scale, &value) ||
+                if (__builtin_mul_overflow(value, unit, &value) || __builtin_add_overflow(value, fraction * unit / scale, &value) ||
                     __builtin_add_overflow(total, value, &total))
                         return -EINVAL;
         } while (*text != '\0');

@@ -56,12 +56,12 @@ typedef struct Reader {
         KindTemplateForm form;
         const KindTemplateScope *scope;
         KindWord *word;
-        GString *text;                  /* since the last hole */
+        GString *text; /* since the last hole */
         char **ret_reason;
 } Reader;
 
 static void reader_flush(Reader *reader) {
-        KindPiece piece = { .type = KIND_PIECE_TEXT };
+        KindPiece piece = {.type = KIND_PIECE_TEXT};
 
         if (reader->text->len == 0)
                 return;
@@ -113,7 +113,7 @@ static int reader_read_specifier(Reader *reader, const char **p) {
                 *reader->ret_reason = g_strdup("%e needs an Executable in [Kind]");
                 return -EINVAL;
         }
-        reader_push(reader, (KindPiece) { .type = KIND_PIECE_SPECIFIER, .specifier = c });
+        reader_push(reader, (KindPiece){.type = KIND_PIECE_SPECIFIER, .specifier = c});
         *p += 2;
         return 0;
 }
@@ -121,7 +121,7 @@ static int reader_read_specifier(Reader *reader, const char **p) {
 /* At a "${". */
 static int reader_read_option(Reader *reader, const char **p) {
         const char *name = *p + 2, *end = name + strcspn(name, "}?");
-        KindPiece piece = { .type = KIND_PIECE_OPTION };
+        KindPiece piece = {.type = KIND_PIECE_OPTION};
         int r;
 
         if (*end == '\0') {
@@ -177,8 +177,7 @@ static int reader_check_lists(Reader *reader) {
                         continue;
                 option = &reader->scope->options[piece->option];
                 if (option->type == KIND_OPTION_STRINGS) {
-                        *reader->ret_reason = g_strdup_printf("the list ${%s} can only be a whole word of an Exec",
-                                                              option->name);
+                        *reader->ret_reason = g_strdup_printf("the list ${%s} can only be a whole word of an Exec", option->name);
                         return -EINVAL;
                 }
         }
@@ -254,7 +253,7 @@ static int reader_read_condition(Reader *reader, const char *text, char **ret_re
 static int template_add_word(KindTemplate *template, Reader *reader, const char *text) {
         g_autoptr(GString) buffer = g_string_new(NULL);
         g_autofree char *rest = NULL;
-        KindWord word = { .condition = KIND_NO_CONDITION, .pieces = g_array_new(FALSE, FALSE, sizeof(KindPiece)) };
+        KindWord word = {.condition = KIND_NO_CONDITION, .pieces = g_array_new(FALSE, FALSE, sizeof(KindPiece))};
         int r;
 
         /* The template owns the word from here on, whatever comes. */
@@ -272,10 +271,9 @@ static int template_add_word(KindTemplate *template, Reader *reader, const char 
         return reader_check(reader);
 }
 
-int kind_template_parse(KindTemplateForm form, const char *text, const KindTemplateScope *scope, KindTemplate **ret,
-                        char **ret_reason) {
+int kind_template_parse(KindTemplateForm form, const char *text, const KindTemplateScope *scope, KindTemplate **ret, char **ret_reason) {
         g_autoptr(KindTemplate) template = g_new0(KindTemplate, 1);
-        Reader reader = { .form = form, .scope = scope, .ret_reason = ret_reason };
+        Reader reader = {.form = form, .scope = scope, .ret_reason = ret_reason};
         g_auto(GStrv) words = NULL;
         int r;
 

@@ -17,13 +17,13 @@ static const struct {
         const char *signature;
         const char *article; /* "option X must be …" */
 } option_types[_KIND_OPTION_TYPE_MAX] = {
-        [KIND_OPTION_STRING] = { "string", "s", "a string" },
-        [KIND_OPTION_STRINGS] = { "strings", "as", "a list of strings" },
-        [KIND_OPTION_BOOLEAN] = { "boolean", "b", "yes or no" },
-        [KIND_OPTION_INTEGER] = { "integer", "x", "an integer" },
-        [KIND_OPTION_SIZE] = { "size", "t", "a size, like 512M or infinity" },
-        [KIND_OPTION_TIME] = { "time", "t", "a time, like 1min 30s or infinity" },
-        [KIND_OPTION_PATH] = { "path", "s", "an absolute path" },
+        [KIND_OPTION_STRING] = {"string", "s", "a string"},
+        [KIND_OPTION_STRINGS] = {"strings", "as", "a list of strings"},
+        [KIND_OPTION_BOOLEAN] = {"boolean", "b", "yes or no"},
+        [KIND_OPTION_INTEGER] = {"integer", "x", "an integer"},
+        [KIND_OPTION_SIZE] = {"size", "t", "a size, like 512M or infinity"},
+        [KIND_OPTION_TIME] = {"time", "t", "a time, like 1min 30s or infinity"},
+        [KIND_OPTION_PATH] = {"path", "s", "an absolute path"},
 };
 
 const char *kind_option_type_to_string(KindOptionType type) {
@@ -157,8 +157,7 @@ char *kind_value_to_string(const KindValue *value) {
                 return g_strdup_printf("%" G_GINT64_FORMAT, (gint64) value->x);
         case KIND_OPTION_SIZE:
         case KIND_OPTION_TIME:
-                return value->t == UINT64_MAX ? g_strdup("infinity")
-                                              : g_strdup_printf("%" G_GUINT64_FORMAT, (guint64) value->t);
+                return value->t == UINT64_MAX ? g_strdup("infinity") : g_strdup_printf("%" G_GUINT64_FORMAT, (guint64) value->t);
         case _KIND_OPTION_TYPE_MAX:
                 break;
         }
@@ -197,8 +196,7 @@ int kind_value_parse(KindOptionType type, const char *text, KindValue **ret, cha
         if (r < 0) {
                 g_autofree char *quoted = kind_quote(text);
 
-                *ret_problem = g_strdup_printf("%s is not %s%s%s", quoted, option_types[type].article,
-                                               reason ? ": " : "", reason ?: "");
+                *ret_problem = g_strdup_printf("%s is not %s%s%s", quoted, option_types[type].article, reason ? ": " : "", reason ?: "");
                 return r;
         }
         *ret = g_steal_pointer(&value);
@@ -228,8 +226,7 @@ int kind_option_check(const KindOption *option, const KindValue *value, char **r
         g_autofree char *text = NULL;
 
         if (value->type != option->type || (value->type == KIND_OPTION_PATH && !g_path_is_absolute(value->s))) {
-                *ret_problem = g_strdup_printf("option %s must be %s", option->name,
-                                               option_types[option->type].article);
+                *ret_problem = g_strdup_printf("option %s must be %s", option->name, option_types[option->type].article);
                 return -EINVAL;
         }
         if (!option->values)

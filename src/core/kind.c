@@ -32,8 +32,8 @@ enum {
 };
 
 struct KindSet {
-        GPtrArray *kinds;               /* ordered by name */
-        GPtrArray *problems;            /* char*, NULL at the end */
+        GPtrArray *kinds;    /* ordered by name */
+        GPtrArray *problems; /* char*, NULL at the end */
 };
 
 /* Kind */
@@ -102,7 +102,7 @@ const KindOption *kind_get_option(const Kind *kind, const char *name) {
 
 typedef struct Loader {
         KindSet *set;
-        GPtrArray *directories;         /* const char*, those that could be opened */
+        GPtrArray *directories; /* const char*, those that could be opened */
         const char *const *reserved_options;
 } Loader;
 

@@ -26,14 +26,14 @@
 
 /* What a kind may hold at most. What it expands to is limited like a client's Command (util/limits.h). */
 enum {
-        KIND_SET_MAX = 256,             /* kinds in a set */
-        KIND_NAME_MAX = 32,             /* bytes of a kind's name */
-        KIND_FILE_MAX = 64 * 1024,      /* bytes of a kind file or drop-in */
-        KIND_DROPINS_MAX = 64,          /* drop-ins of a kind */
-        KIND_OPTIONS_MAX = 64,          /* options that a kind declares */
-        KIND_OPTION_NAME_MAX = 64,      /* bytes of an option's name */
-        KIND_STEPS_MAX = 32,            /* setup steps */
-        KIND_WORDS_MAX = 256,           /* words of one Exec=, Environment=, strings Default= or Values= */
+        KIND_SET_MAX = 256,        /* kinds in a set */
+        KIND_NAME_MAX = 32,        /* bytes of a kind's name */
+        KIND_FILE_MAX = 64 * 1024, /* bytes of a kind file or drop-in */
+        KIND_DROPINS_MAX = 64,     /* drop-ins of a kind */
+        KIND_OPTIONS_MAX = 64,     /* options that a kind declares */
+        KIND_OPTION_NAME_MAX = 64, /* bytes of an option's name */
+        KIND_STEPS_MAX = 32,       /* setup steps */
+        KIND_WORDS_MAX = 256,      /* words of one Exec=, Environment=, strings Default= or Values= */
 };
 
 typedef enum KindOptionType {
@@ -41,9 +41,9 @@ typedef enum KindOptionType {
         KIND_OPTION_STRINGS,
         KIND_OPTION_BOOLEAN,
         KIND_OPTION_INTEGER,
-        KIND_OPTION_SIZE,               /* bytes, UINT64_MAX = infinity */
-        KIND_OPTION_TIME,               /* µs, UINT64_MAX = infinity */
-        KIND_OPTION_PATH,               /* absolute */
+        KIND_OPTION_SIZE, /* bytes, UINT64_MAX = infinity */
+        KIND_OPTION_TIME, /* µs, UINT64_MAX = infinity */
+        KIND_OPTION_PATH, /* absolute */
         _KIND_OPTION_TYPE_MAX,
 } KindOptionType;
 
@@ -63,9 +63,9 @@ typedef struct KindOption {
         char *name;
         KindOptionType type;
         bool required;
-        KindValue *default_value;       /* NULL: none */
-        char **values;                  /* the only values allowed, as written; NULL: any */
-        char *description;              /* NULL: none */
+        KindValue *default_value; /* NULL: none */
+        char **values;            /* the only values allowed, as written; NULL: any */
+        char *description;        /* NULL: none */
 } KindOption;
 
 typedef struct KindTemplate KindTemplate;
@@ -73,16 +73,16 @@ typedef struct KindTemplate KindTemplate;
 typedef struct KindStep {
         char *name;
         KindTemplate *exec;
-        char *announce;                 /* NULL: none */
-        char *failure;                  /* NULL: none */
-        uint64_t timeout_usec;          /* KIND_UNSET: the daemon's own */
+        char *announce;        /* NULL: none */
+        char *failure;         /* NULL: none */
+        uint64_t timeout_usec; /* KIND_UNSET: the daemon's own */
 } KindStep;
 
 typedef enum KindHandshakeType {
-        KIND_HANDSHAKE_EXEC,            /* ready when the command has been executed */
-        KIND_HANDSHAKE_LINE,            /* ready when a line of its output matches */
-        KIND_HANDSHAKE_NOTIFY,          /* ready when it says READY=1 to $NOTIFY_SOCKET */
-        KIND_HANDSHAKE_PROTOCOL,        /* ready when the two-way handshake is complete */
+        KIND_HANDSHAKE_EXEC,     /* ready when the command has been executed */
+        KIND_HANDSHAKE_LINE,     /* ready when a line of its output matches */
+        KIND_HANDSHAKE_NOTIFY,   /* ready when it says READY=1 to $NOTIFY_SOCKET */
+        KIND_HANDSHAKE_PROTOCOL, /* ready when the two-way handshake is complete */
         _KIND_HANDSHAKE_TYPE_MAX,
 } KindHandshakeType;
 
@@ -94,16 +94,16 @@ typedef enum KindTransport {
 
 typedef struct KindHandshake {
         KindHandshakeType type;
-        KindTransport transport;        /* protocol only */
-        uint64_t timeout_usec;          /* always set, never 0 or infinite */
-        char *line;                     /* line only: POSIX extended regular expression, compiles */
+        KindTransport transport; /* protocol only */
+        uint64_t timeout_usec;   /* always set, never 0 or infinite */
+        char *line;              /* line only: POSIX extended regular expression, compiles */
 } KindHandshake;
 
 /* At most one of message and signal is set; neither means: no way of the kind's own. */
 typedef struct KindStop {
-        char *message;                  /* method of the protocol */
-        int signal;                     /* 0: none */
-        uint64_t timeout_usec;          /* KIND_UNSET: the daemon's own */
+        char *message;         /* method of the protocol */
+        int signal;            /* 0: none */
+        uint64_t timeout_usec; /* KIND_UNSET: the daemon's own */
 } KindStop;
 
 /* As above; neither means that runtimes of this kind can't be interrupted. */
@@ -127,22 +127,22 @@ typedef struct KindLimits {
 typedef struct Kind {
         unsigned n_ref;
         char *name;
-        char *path;                     /* of NAME.kind, absolute */
-        char *problem;                  /* NULL: none. One line of UTF-8: "FILE:LINE: reason" */
+        char *path;    /* of NAME.kind, absolute */
+        char *problem; /* NULL: none. One line of UTF-8: "FILE:LINE: reason" */
 
-        char *description;              /* NULL: none */
-        char *executable;               /* NULL: none; a name to look up, or an absolute path */
-        char *executable_missing;       /* the sentence for it; set whenever executable is */
-        KindTemplate *requires_file;    /* NULL: none; a file without which nothing is started */
-        char *requires_file_missing;    /* the sentence for it; set whenever requires_file is */
-        char *terminated;               /* what is said of a program that ends unexpectedly; NULL: general words */
-        KindTemplate *exec;             /* NULL: the client must say Command */
-        KindTemplate *environment;      /* NULL: none */
-        KindTemplate *directory;        /* NULL: none */
+        char *description;           /* NULL: none */
+        char *executable;            /* NULL: none; a name to look up, or an absolute path */
+        char *executable_missing;    /* the sentence for it; set whenever executable is */
+        KindTemplate *requires_file; /* NULL: none; a file without which nothing is started */
+        char *requires_file_missing; /* the sentence for it; set whenever requires_file is */
+        char *terminated;            /* what is said of a program that ends unexpectedly; NULL: general words */
+        KindTemplate *exec;          /* NULL: the client must say Command */
+        KindTemplate *environment;   /* NULL: none */
+        KindTemplate *directory;     /* NULL: none */
 
-        KindOption *options;            /* in the order of the file */
+        KindOption *options; /* in the order of the file */
         size_t n_options;
-        KindStep *steps;                /* in the order of the file */
+        KindStep *steps; /* in the order of the file */
         size_t n_steps;
 
         KindHandshake handshake;
@@ -217,29 +217,29 @@ int kind_option_check(const KindOption *option, const KindValue *value, char **r
 
 /* What a kind is expanded with. Strings that aren't known may be NULL; a kind that uses them is refused. */
 typedef struct KindContext {
-        const char *id;                 /* %i */
-        const char *runtime_dir;        /* %t */
-        const char *home;               /* %h */
-        const char *user;               /* %u */
-        uid_t uid;                      /* %U */
-        const char *host;               /* %H, the short name */
-        const char *executable;         /* %e, as found by kind_find_executable() */
-        GHashTable *values;             /* option name → KindValue*; NULL: none given */
+        const char *id;          /* %i */
+        const char *runtime_dir; /* %t */
+        const char *home;        /* %h */
+        const char *user;        /* %u */
+        uid_t uid;               /* %U */
+        const char *host;        /* %H, the short name */
+        const char *executable;  /* %e, as found by kind_find_executable() */
+        GHashTable *values;      /* option name → KindValue*; NULL: none given */
 } KindContext;
 
 typedef struct KindPlanStep {
         char *name;
         char **argv;
-        char *announce;                 /* NULL: none */
-        char *failure;                  /* NULL: none */
-        uint64_t timeout_usec;          /* KIND_UNSET: the daemon's own */
+        char *announce;        /* NULL: none */
+        char *failure;         /* NULL: none */
+        uint64_t timeout_usec; /* KIND_UNSET: the daemon's own */
 } KindPlanStep;
 
 typedef struct KindPlan {
-        char **argv;                    /* NULL: the client must say Command; else at least one word */
-        char **environment;             /* NAME=VALUE; never NULL */
-        char *directory;                /* absolute; NULL: none */
-        char *required_file;            /* absolute; NULL: none */
+        char **argv;         /* NULL: the client must say Command; else at least one word */
+        char **environment;  /* NAME=VALUE; never NULL */
+        char *directory;     /* absolute; NULL: none */
+        char *required_file; /* absolute; NULL: none */
         KindPlanStep *steps;
         size_t n_steps;
 } KindPlan;

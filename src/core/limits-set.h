@@ -22,7 +22,7 @@ typedef struct LimitSet {
 } LimitSet;
 
 typedef struct LimitKeyInfo {
-        const char *name; /* of the start option, and of the unit property */
+        const char *name;  /* of the start option, and of the unit property */
         uint64_t min, max; /* other values than UINT64_MAX must lie between these */
 } LimitKeyInfo;
 

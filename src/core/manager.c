@@ -21,8 +21,8 @@
 typedef struct Entry {
         Manager *manager;
         Runtime *runtime;
-        GList in_all;    /* of all, in the order of the start */
-        GList in_ended;  /* of ended, in the order of the end */
+        GList in_all;   /* of all, in the order of the start */
+        GList in_ended; /* of ended, in the order of the end */
         sd_event_source *retain_timer;
         bool ended;
         bool restart; /* when it has ended */
@@ -37,7 +37,7 @@ struct Manager {
         const char *const *kind_directories;
         const char *const *reserved_options;
         char *runtime_directory;
-        GHashTable *by_id; /* id → Entry */
+        GHashTable *by_id;   /* id → Entry */
         GHashTable *entries; /* Runtime → Entry */
         GQueue all, ended;
         unsigned n_runtimes; /* that have not ended */
@@ -191,8 +191,7 @@ int manager_find_kind(Manager *manager, const char *kind_name, const Kind **ret,
                 return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "There is no kind of runtime called \"%.64s\"; ListKinds tells which there are.",
                                          kind_name);
         if (kind->problem)
-                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "The kind \"%s\" can't be used until its file is mended: %s", kind_name,
-                                         kind->problem);
+                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "The kind \"%s\" can't be used until its file is mended: %s", kind_name, kind->problem);
         *ret = kind;
         return 0;
 }
@@ -251,8 +250,7 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
         return 0;
 }
 
-static int manager_add(Manager *manager, const Kind *kind, StartOptions *options, Plan *plan, const char *directory, Runtime **ret,
-                       sd_bus_error *reterr) {
+static int manager_add(Manager *manager, const Kind *kind, StartOptions *options, Plan *plan, const char *directory, Runtime **ret, sd_bus_error *reterr) {
         RuntimeParameters parameters = parameters_from_plan(kind, options->id, plan, directory);
         Runtime *runtime;
         Entry *entry;
@@ -283,8 +281,7 @@ static int manager_add(Manager *manager, const Kind *kind, StartOptions *options
 }
 
 static int manager_refuse_one_more(sd_bus_error *reterr) {
-        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.",
-                                 LIMIT_RUNTIMES);
+        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.", LIMIT_RUNTIMES);
 }
 
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr) {

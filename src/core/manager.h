@@ -19,7 +19,7 @@ typedef struct ManagerConfig {
         const char *runtime_directory; /* made if it isn't there */
         const char *keeper_path;
         const char *slice;
-        const struct rlimit *fd_limit; /* RLIMIT_NOFILE for the runtimes */
+        const struct rlimit *fd_limit;       /* RLIMIT_NOFILE for the runtimes */
         const char *const *kind_directories; /* lowest priority first */
         const char *const *reserved_options; /* names that no kind may give to an option of its own */
 } ManagerConfig;

@@ -18,11 +18,34 @@
 
 /* Set by systemd or the bus for the service itself (systemd.exec(5), sd_notify(3), sd_listen_fds(3)), and by nobody for us to hand on. */
 static const char *const service_variables[] = {
-        "NOTIFY_SOCKET",   "LISTEN_FDS",       "LISTEN_PID",          "LISTEN_FDNAMES",      "WATCHDOG_USEC",         "WATCHDOG_PID",
-        "INVOCATION_ID",   "JOURNAL_STREAM",   "SYSTEMD_EXEC_PID",    "MANAGERPID",          "RUNTIME_DIRECTORY",     "STATE_DIRECTORY",
-        "CACHE_DIRECTORY", "LOGS_DIRECTORY",   "CONFIGURATION_DIRECTORY", "CREDENTIALS_DIRECTORY", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE",
-        "MAINPID",         "FDSTORE",          "DBUS_STARTER_ADDRESS", "DBUS_STARTER_BUS_TYPE", "MANAGERPIDFDID",
-        RM_ENV_ID,         RM_ENV_SOCKET,      RM_ENV_INIT_REF,       RM_ENV_DEADLINE,       RM_ENV_TIMEOUT,
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "SYSTEMD_EXEC_PID",
+        "MANAGERPID",
+        "RUNTIME_DIRECTORY",
+        "STATE_DIRECTORY",
+        "CACHE_DIRECTORY",
+        "LOGS_DIRECTORY",
+        "CONFIGURATION_DIRECTORY",
+        "CREDENTIALS_DIRECTORY",
+        "MEMORY_PRESSURE_WATCH",
+        "MEMORY_PRESSURE_WRITE",
+        "MAINPID",
+        "FDSTORE",
+        "DBUS_STARTER_ADDRESS",
+        "DBUS_STARTER_BUS_TYPE",
+        "MANAGERPIDFDID",
+        RM_ENV_ID,
+        RM_ENV_SOCKET,
+        RM_ENV_INIT_REF,
+        RM_ENV_DEADLINE,
+        RM_ENV_TIMEOUT,
 };
 
 char **plan_base_environment(void) {
@@ -99,8 +122,7 @@ static int plan_check_required_file(const KindPlan *kind_plan, const Kind *kind,
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s (%s: %s)", kind->requires_file_missing, kind_plan->required_file,
                                          g_strerror(errno));
         if (!S_ISREG(st.st_mode))
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s (%s is not a file)", kind->requires_file_missing,
-                                         kind_plan->required_file);
+                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s (%s is not a file)", kind->requires_file_missing, kind_plan->required_file);
         return 0;
 }
 
@@ -134,8 +156,8 @@ static int plan_make_words(Plan *plan, const Kind *kind, const StartOptions *opt
         if (r < 0)
                 return r;
         if (!kind_plan->argv && (!options->command || !options->command[0]))
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
-                                         "The kind \"%s\" needs the option Command: the program to run and its arguments.", kind->name);
+                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The kind \"%s\" needs the option Command: the program to run and its arguments.",
+                                         kind->name);
         if (kind_plan->argv && options->command)
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
                                          "The kind \"%s\" has a command of its own and takes no option Command; use Arguments to add to it.", kind->name);

@@ -11,13 +11,8 @@
 #include "util/macro.h"
 
 static const char *const state_table[_RUNTIME_STATE_MAX] = {
-        [RUNTIME_STARTING] = "starting",
-        [RUNTIME_PREPARING] = "preparing",
-        [RUNTIME_CONNECTING] = "connecting",
-        [RUNTIME_INITIALIZING] = "initializing",
-        [RUNTIME_READY] = "ready",
-        [RUNTIME_STOPPING] = "stopping",
-        [RUNTIME_ENDED] = "ended",
+        [RUNTIME_STARTING] = "starting", [RUNTIME_PREPARING] = "preparing", [RUNTIME_CONNECTING] = "connecting", [RUNTIME_INITIALIZING] = "initializing",
+        [RUNTIME_READY] = "ready",       [RUNTIME_STOPPING] = "stopping",   [RUNTIME_ENDED] = "ended",
 };
 
 #define TO(state) (1U << RUNTIME_##state)
@@ -34,18 +29,10 @@ static const unsigned move_table[_RUNTIME_STATE_MAX] = {
 };
 
 static const char *const result_table[_RESULT_MAX] = {
-        [RESULT_SUCCESS] = "success",
-        [RESULT_EXIT_CODE] = "exit-code",
-        [RESULT_SIGNAL] = "signal",
-        [RESULT_CORE_DUMP] = "core-dump",
-        [RESULT_OOM_KILL] = "oom-kill",
-        [RESULT_TIMEOUT] = "timeout",
-        [RESULT_SETUP_FAILED] = "setup-failed",
-        [RESULT_START_FAILED] = "start-failed",
-        [RESULT_HANDSHAKE_FAILED] = "handshake-failed",
-        [RESULT_STOPPED] = "stopped",
-        [RESULT_OWNER_LOST] = "owner-lost",
-        [RESULT_LOST] = "lost",
+        [RESULT_SUCCESS] = "success",           [RESULT_EXIT_CODE] = "exit-code",       [RESULT_SIGNAL] = "signal",
+        [RESULT_CORE_DUMP] = "core-dump",       [RESULT_OOM_KILL] = "oom-kill",         [RESULT_TIMEOUT] = "timeout",
+        [RESULT_SETUP_FAILED] = "setup-failed", [RESULT_START_FAILED] = "start-failed", [RESULT_HANDSHAKE_FAILED] = "handshake-failed",
+        [RESULT_STOPPED] = "stopped",           [RESULT_OWNER_LOST] = "owner-lost",     [RESULT_LOST] = "lost",
 };
 
 static const char *const reason_table[_REASON_MAX] = {
@@ -192,6 +179,5 @@ void report_set_exit(Report *report, int code, int status, bool oom, bool had_ca
                 report_set_cause(report, RESULT_CORE_DUMP, REASON_DUMPED,
                                  g_strdup_printf("The process was ended by signal %d (%s) and left a core dump.", status, strsignal(status)));
         else
-                report_set_cause(report, RESULT_SIGNAL, REASON_KILLED,
-                                 g_strdup_printf("The process was ended by signal %d (%s).", status, strsignal(status)));
+                report_set_cause(report, RESULT_SIGNAL, REASON_KILLED, g_strdup_printf("The process was ended by signal %d (%s).", status, strsignal(status)));
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the keeper says, and what becomes of it, top down in the order of a runtime's life: setup steps one by one, the command, the handshake, ready; then how the
- * processes ended, and that nothing is left. A keeper is checked as a stranger: its facts count only in the order in which they can come. */
+/* What the keeper says, and what becomes of it, top down in the order of a runtime's life: setup steps one by one, the command, the handshake, ready; then how
+ * the processes ended, and that nothing is left. A keeper is checked as a stranger: its facts count only in the order in which they can come. */
 
 #include <errno.h>
 #include <string.h>
@@ -107,7 +107,8 @@ static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
                         break;
                 case HANDSHAKE_EVENT_EXTEND:
                         if (runtime->state == RUNTIME_CONNECTING)
-                                runtime_set_deadline(runtime, MAX_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + MIN_OF(outcome->extend_usec, TIMEOUT_MAX_USEC)));
+                                runtime_set_deadline(
+                                        runtime, MAX_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + MIN_OF(outcome->extend_usec, TIMEOUT_MAX_USEC)));
                         break;
                 case HANDSHAKE_EVENT_NONE:
                 case HANDSHAKE_EVENT_STATUS:
@@ -168,8 +169,8 @@ static void keeper_on_failed(void *userdata, const struct link_failed *failed) {
                 runtime->report->step = g_strdup(runtime->plan->steps[failed->command].name);
         }
         runtime_set_cause(runtime, runtime->started && is_step ? RESULT_SETUP_FAILED : RESULT_START_FAILED,
-                          failed->error == ENOENT && failed->stage == LINK_STAGE_EXEC ? REASON_EXECUTABLE_NOT_FOUND : REASON_EXEC_FAILED,
-                          REQUESTED_BY_NOBODY, message);
+                          failed->error == ENOENT && failed->stage == LINK_STAGE_EXEC ? REASON_EXECUTABLE_NOT_FOUND : REASON_EXEC_FAILED, REQUESTED_BY_NOBODY,
+                          message);
         if (!runtime->start_error)
                 runtime->start_error = g_strdup(is_step ? RM_ERROR_SETUP_FAILED : RM_ERROR_START_FAILED);
         runtime_enter_stopping(runtime, STOP_STAGE_NONE);
@@ -191,8 +192,7 @@ static void runtime_on_step_exited(Runtime *runtime, const struct link_exited *e
         }
         if (!good)
                 runtime_set_cause(runtime, RESULT_SETUP_FAILED, REASON_SETUP_STEP_FAILED, REQUESTED_BY_NOBODY,
-                                  step->failure ? g_strdup(step->failure)
-                                                : g_strdup_printf("The setup step \"%s\" failed; see its output.", step->name));
+                                  step->failure ? g_strdup(step->failure) : g_strdup_printf("The setup step \"%s\" failed; see its output.", step->name));
         if (!exited->settled)
                 return;
         if (runtime->has_cause) {
@@ -300,8 +300,8 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
         report->oom_kills = done->oom_kills;
         runtime->ended_usec = now_usec(CLOCK_MONOTONIC);
         if (done->leftovers > 0)
-                runtime->handler->on_warning(runtime->userdata, runtime, "leftovers", "The main process left processes behind; they were stopped.",
-                                             "Leftovers", done->leftovers);
+                runtime->handler->on_warning(runtime->userdata, runtime, "leftovers", "The main process left processes behind; they were stopped.", "Leftovers",
+                                             done->leftovers);
         if (done->oom_kills != UINT64_MAX && done->oom_kills > 0)
                 runtime->handler->on_warning(runtime->userdata, runtime, "oom-kill", "Processes of the runtime were killed for memory.", "OOMKills",
                                              done->oom_kills);
@@ -317,8 +317,8 @@ static void keeper_on_lost(void *userdata, int error) {
                 return;
         if (error < 0) {
                 sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->id, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->id,
-                                g_strerror(-error), NULL);
+                                "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->id, g_strerror(-error),
+                                NULL);
         }
         runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
                           error < 0 ? g_strdup("The keeper of the runtime sent something that makes no sense.")

@@ -22,13 +22,13 @@ struct Runtime {
         int spec_fd; /* for the keeper; gone when it has been started */
 
         RuntimeState state;
-        unsigned changed; /* properties not announced yet */
+        unsigned changed;                                         /* properties not announced yet */
         uint64_t start_timestamp, ready_timestamp, end_timestamp; /* CLOCK_REALTIME, 0: not yet */
         uint64_t executed_usec, ended_usec;                       /* CLOCK_MONOTONIC, 0: not yet */
-        uint64_t deadline_usec; /* of the state, CLOCK_MONOTONIC */
-        uint64_t owner_usec;    /* when it ends for want of an owner, CLOCK_MONOTONIC */
+        uint64_t deadline_usec;                                   /* of the state, CLOCK_MONOTONIC */
+        uint64_t owner_usec;                                      /* when it ends for want of an owner, CLOCK_MONOTONIC */
         Reason owner_reason;
-        uint64_t max_usec;      /* RuntimeMaxUSec as a point in time */
+        uint64_t max_usec; /* RuntimeMaxUSec as a point in time */
         uint64_t handshake_timeout_usec, max_timeout_usec;
         sd_event_source *timer;
 
@@ -43,9 +43,9 @@ struct Runtime {
         int keeper_pidfd;
         sd_event_source *keeper_source;
         KeeperLink *link;
-        bool run_sent;    /* the keeper was told to run something */
-        bool collecting;  /* it was told to end */
-        bool done;        /* it has told all */
+        bool run_sent;   /* the keeper was told to run something */
+        bool collecting; /* it was told to end */
+        bool done;       /* it has told all */
 
         Handshake *handshake;
         uint32_t told;    /* the command that the keeper was told to run last */
@@ -55,21 +55,21 @@ struct Runtime {
         char *status_text, *node, *connection;
         unsigned generation;
         uint64_t lines_before; /* number of the last line of the generations before */
-        bool started; /* on_started() or on_start_failed() was called */
+        bool started;          /* on_started() or on_start_failed() was called */
 
         Report *report;
-        bool has_cause;  /* report has result, reason and message */
-        bool ending;     /* on_ending() is being waited for */
-        bool exited;     /* exit_code and exit_status of the main process are known */
+        bool has_cause; /* report has result, reason and message */
+        bool ending;    /* on_ending() is being waited for */
+        bool exited;    /* exit_code and exit_status of the main process are known */
         int exit_code, exit_status;
         uint64_t exited_usec; /* CLOCK_MONOTONIC, when we were told */
         ScopeResult scope_result;
         StopStage stop_stage;
         uint64_t stop_timeout_usec;
-        bool killed;       /* SIGKILL was sent at somebody's request */
-        bool has_unit;     /* there is a unit, or was */
-        bool told_closed;  /* that the control connection was closed */
-        char *closed;      /* it was closed before ready; what to say if the process doesn't end at once */
+        bool killed;           /* SIGKILL was sent at somebody's request */
+        bool has_unit;         /* there is a unit, or was */
+        bool told_closed;      /* that the control connection was closed */
+        char *closed;          /* it was closed before ready; what to say if the process doesn't end at once */
         uint64_t chatter_usec; /* when to announce what the runtime says of itself, CLOCK_MONOTONIC */
         uint64_t announced_usec;
         char *start_error; /* name of the D-Bus error that answers the start */

@@ -267,9 +267,9 @@ static int runtime_ask_for_scope(Runtime *runtime) {
 
         runtime->scope_attempts++;
         g_free(runtime->unit);
-        runtime->unit = runtime->scope_attempts == 1 ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
-                                                     : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id,
-                                                                       runtime->scope_attempts);
+        runtime->unit = runtime->scope_attempts == 1
+                                ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
+                                : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id, runtime->scope_attempts);
         options = (ScopeOptions){
                 .unit = runtime->unit,
                 .description = runtime->options->description,

@@ -274,8 +274,8 @@ static int refuse_request(int r, sd_bus_error *reterr) {
 
 int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
         if (!runtime->link || runtime->main_pid == 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "Nothing runs in the runtime \"%s\" (state %s), so nothing can be signalled.",
-                                         runtime->id, runtime_state_to_string(runtime->state));
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "Nothing runs in the runtime \"%s\" (state %s), so nothing can be signalled.", runtime->id,
+                                         runtime_state_to_string(runtime->state));
         runtime->killed |= signo == SIGKILL;
         return refuse_request(keeper_link_signal(runtime->link, who, signo, reply, userdata), reterr);
 }
@@ -316,8 +316,8 @@ int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, Keeper
         if (r < 0)
                 return r;
         if (size > LIMIT_INPUT)
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "WriteInput takes at most %u bytes, not %zu; use OpenInput for more.",
-                                         LIMIT_INPUT, size);
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "WriteInput takes at most %u bytes, not %zu; use OpenInput for more.", LIMIT_INPUT,
+                                         size);
         return refuse_request(keeper_link_input_write(runtime->link, bytes, size, reply, userdata), reterr);
 }
 

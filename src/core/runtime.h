@@ -73,11 +73,11 @@ typedef struct RuntimeParameters {
         const Kind *kind;
         StartOptions *options;
         KindPlan *plan;
-        char **argv;            /* borrowed */
-        char **environment;     /* borrowed */
-        const char *executable; /* borrowed; absolute */
+        char **argv;             /* borrowed */
+        char **environment;      /* borrowed */
+        const char *executable;  /* borrowed; absolute */
         char **step_executables; /* borrowed; absolute, one a step */
-        const char *directory;  /* borrowed; absolute */
+        const char *directory;   /* borrowed; absolute */
         const char *init_ref;
         const char *runtime_directory;
         LimitSet limits;
@@ -140,4 +140,4 @@ const RingReader *runtime_get_ring(const Runtime *runtime);
 /* JSON object, NULL if there is nothing to connect to. Secret: for those who may see the runtime, never in a signal, property or log. */
 const char *runtime_get_connection(const Runtime *runtime);
 unsigned runtime_get_generation(const Runtime *runtime); /* from 1 */
-bool runtime_is_started(const Runtime *runtime); /* whether on_started was called */
+bool runtime_is_started(const Runtime *runtime);         /* whether on_started was called */

@@ -98,8 +98,8 @@ static int scope_bus_open(ScopeBus *bus) {
                                       "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
         if (r < 0)
                 return r;
-        r = sd_bus_match_signal_async(bus->bus, &bus->job_removed_match, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved",
-                                      scope_on_job_removed, NULL, bus);
+        r = sd_bus_match_signal_async(bus->bus, &bus->job_removed_match, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", scope_on_job_removed, NULL,
+                                      bus);
         if (r < 0)
                 return r;
         r = sd_bus_add_match_async(bus->bus, &bus->properties_match,
@@ -108,8 +108,7 @@ static int scope_bus_open(ScopeBus *bus) {
                                    scope_on_properties_changed, NULL, bus);
         if (r < 0)
                 return r;
-        return sd_bus_call_method_async(bus->bus, &bus->subscribe_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_subscribed, bus,
-                                        NULL);
+        return sd_bus_call_method_async(bus->bus, &bus->subscribe_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_subscribed, bus, NULL);
 }
 
 int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret) {

@@ -32,8 +32,8 @@ typedef enum ScopeState {
         SCOPE_CALLING,  /* StartTransientUnit is under way */
         SCOPE_STARTING, /* its job is */
         SCOPE_ACTIVE,
-        SCOPE_ENDING,   /* inactive; its Result is being asked for */
-        SCOPE_DEAD,     /* there is no unit, or it isn't ours any more */
+        SCOPE_ENDING, /* inactive; its Result is being asked for */
+        SCOPE_DEAD,   /* there is no unit, or it isn't ours any more */
 } ScopeState;
 
 struct Scope {

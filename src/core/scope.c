@@ -60,8 +60,7 @@ void scope_drop_calls(Scope *scope) {
 static void scope_unref_unit(Scope *scope) {
         if (!scope->bus->bus)
                 return;
-        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "UnrefUnit", NULL, NULL, "s",
-                                        scope->unit);
+        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "UnrefUnit", NULL, NULL, "s", scope->unit);
 }
 
 static void scope_fail_start(Scope *scope, const char *message) {
@@ -93,8 +92,8 @@ static void scope_enter_ending(Scope *scope) {
         scope->state = SCOPE_ENDING;
         /* There is no more to be asked: an answer would end it a second time. */
         scope->check_call = sd_bus_slot_unref(scope->check_call);
-        r = sd_bus_call_method_async(scope->bus->bus, &scope->result_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get",
-                                     on_result, scope, "ss", SYSTEMD_SCOPE, "Result");
+        r = sd_bus_call_method_async(scope->bus->bus, &scope->result_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get", on_result,
+                                     scope, "ss", SYSTEMD_SCOPE, "Result");
         if (r < 0) {
                 scope_release(scope);
                 scope->handler->on_gone(scope->userdata, SCOPE_RESULT_UNKNOWN);
@@ -253,9 +252,9 @@ static int scope_call_start(Scope *scope) {
         r = sd_bus_message_open_container(message, 'a', "(sv)");
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description, "Slice", "s", scope->slice,
-                                  "PIDs", "au", 1, (uint32_t) scope->pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed",
-                                  "AddRef", "b", 1, "TimeoutStopUSec", "t", scope->timeout_stop_usec);
+        r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description, "Slice", "s", scope->slice, "PIDs", "au", 1,
+                                  (uint32_t) scope->pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed", "AddRef", "b", 1, "TimeoutStopUSec", "t",
+                                  scope->timeout_stop_usec);
         if (r < 0)
                 return r;
         scope->has_oom_policy = !scope->bus->no_oom_policy;
@@ -307,8 +306,8 @@ static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
 static void scope_check(Scope *scope) {
         if (scope->check_call)
                 return;
-        if (sd_bus_call_method_async(scope->bus->bus, &scope->check_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get",
-                                     on_check_reply, scope, "ss", SYSTEMD_UNIT, "ActiveState") < 0)
+        if (sd_bus_call_method_async(scope->bus->bus, &scope->check_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get", on_check_reply,
+                                     scope, "ss", SYSTEMD_UNIT, "ActiveState") < 0)
                 scope_bus_ask_later(scope->bus);
 }
 
@@ -365,8 +364,8 @@ Scope *scope_free(Scope *scope) {
                 return NULL;
         /* Calls are met in their order: a unit that is still being asked for, or started, will be there to be stopped. */
         if (scope->state < SCOPE_ACTIVE && scope->bus->bus)
-                (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss",
-                                                scope->unit, "replace");
+                (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss", scope->unit,
+                                                "replace");
         if (scope->state != SCOPE_DEAD)
                 scope_unref_unit(scope);
         scope_release(scope);
@@ -405,15 +404,15 @@ static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *re
 void scope_stop(Scope *scope) {
         if (scope->state != SCOPE_ACTIVE || scope->stop_call || !scope->bus->bus)
                 return;
-        (void) sd_bus_call_method_async(scope->bus->bus, &scope->stop_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", on_stop_reply,
-                                        scope, "ss", scope->unit, "replace");
+        (void) sd_bus_call_method_async(scope->bus->bus, &scope->stop_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", on_stop_reply, scope, "ss",
+                                        scope->unit, "replace");
 }
 
 void scope_kill(Scope *scope) {
         if (scope->state != SCOPE_ACTIVE || !scope->bus->bus)
                 return;
-        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "KillUnit", NULL, NULL, "ssi",
-                                        scope->unit, "all", 9);
+        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "KillUnit", NULL, NULL, "ssi", scope->unit, "all",
+                                        9);
 }
 
 static int on_limits_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {

@@ -29,7 +29,7 @@ typedef struct ScopeOptions {
         const char *unit;        /* full name, ending in .scope */
         const char *description; /* one line */
         const char *slice;
-        pid_t pid;               /* a child of ours, not reaped: its PID can't be reused meanwhile */
+        pid_t pid; /* a child of ours, not reaped: its PID can't be reused meanwhile */
         LimitSet limits;
         uint64_t timeout_stop_usec; /* systemd's own patience when it is asked to stop the unit */
 } ScopeOptions;

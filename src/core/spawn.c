@@ -22,9 +22,7 @@ static int move_up(int fd, int *ret) {
 }
 
 static int add_actions(posix_spawn_file_actions_t *actions, int link_fd, int ring_fd, int spec_fd) {
-        const struct {
-                int from, to;
-        } moves[] = {{link_fd, LINK_FD}, {ring_fd, LINK_RING_FD}, {spec_fd, LINK_SPEC_FD}};
+        const struct { int from, to; } moves[] = {{link_fd, LINK_FD}, {ring_fd, LINK_RING_FD}, {spec_fd, LINK_SPEC_FD}};
         int r;
 
         for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {

@@ -86,10 +86,18 @@ static void add_values(GString *text, GHashTable *values) {
 }
 
 void start_options_seal(StartOptions *options) {
-        const uint64_t numbers[] = {options->input_pipe,           options->no_new_privileges,    options->timeout_start_usec,
-                                    options->timeout_setup_usec,   options->timeout_handshake_usec, options->timeout_stop_usec,
-                                    options->runtime_max_usec,     options->retain_usec,          options->ring_bytes,
-                                    options->owner,                options->owner_timeout_usec,   options->owner_grace_usec};
+        const uint64_t numbers[] = {options->input_pipe,
+                                    options->no_new_privileges,
+                                    options->timeout_start_usec,
+                                    options->timeout_setup_usec,
+                                    options->timeout_handshake_usec,
+                                    options->timeout_stop_usec,
+                                    options->runtime_max_usec,
+                                    options->retain_usec,
+                                    options->ring_bytes,
+                                    options->owner,
+                                    options->owner_timeout_usec,
+                                    options->owner_grace_usec};
         g_autoptr(GString) text = g_string_new(NULL);
 
         add_string(text, options->id);

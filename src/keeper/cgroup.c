@@ -147,7 +147,7 @@ int cgroup_prepare(Cgroup *cgroup) {
                 return r;
         enable_controllers(scope_fd);
 
-        *cgroup = (Cgroup) {
+        *cgroup = (Cgroup){
                 .kill_fd = openat(payload_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC),
                 .payload_fd = TAKE_FD(payload_fd),
                 .events_fd = TAKE_FD(events_fd),
@@ -285,7 +285,7 @@ static unsigned signal_tree(int directory_fd, Signalled *signalled, unsigned dep
 }
 
 unsigned cgroup_signal(const Cgroup *cgroup, int signo) {
-        Signalled signalled = { .signo = signo };
+        Signalled signalled = {.signo = signo};
         unsigned count = 0, found;
 
         for (unsigned pass = 0; pass < PASSES_MAX; pass++) {

@@ -9,7 +9,7 @@ typedef struct Cgroup {
         int kill_fd;    /* its cgroup.kill, or -EBADF before Linux 5.14 */
 } Cgroup;
 
-#define CGROUP_EMPTY ((Cgroup) { .payload_fd = -EBADF, .events_fd = -EBADF, .kill_fd = -EBADF })
+#define CGROUP_EMPTY ((Cgroup){.payload_fd = -EBADF, .events_fd = -EBADF, .kill_fd = -EBADF})
 
 /* Makes the two child cgroups of the scope we are in and moves us into ours. Negative errno; nothing is open then. */
 int cgroup_prepare(Cgroup *cgroup);

@@ -193,8 +193,8 @@ int command_run(Keeper *keeper, uint32_t command) {
         keeper->command = command;
         keeper->last = keeper->plan_error < 0 || command == keeper->plan.n_commands - 1;
         keeper->asked = keeper->killed = keeper->counted = false;
-        keeper->failed = (struct link_failed) { .type = LINK_FAILED, .command = command };
-        keeper->exited = (struct link_exited) { .type = LINK_EXITED, .command = command };
+        keeper->failed = (struct link_failed){.type = LINK_FAILED, .command = command};
+        keeper->exited = (struct link_exited){.type = LINK_EXITED, .command = command};
         link_end_forget(&keeper->link, FACT_EXECUTED);
         link_end_forget(&keeper->link, FACT_FAILED);
         link_end_forget(&keeper->link, FACT_EXITED);

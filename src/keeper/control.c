@@ -27,7 +27,7 @@
 #define CONTROL_PIPE_SIZE 4096
 
 void control_init(Control *control, EventQueue *events, ControlSent sent, void *userdata) {
-        *control = (Control) {
+        *control = (Control){
                 .events = events,
                 .sent = sent,
                 .userdata = userdata,
@@ -41,8 +41,7 @@ int control_listen(Control *control, enum spec_transport transport, int director
         int fd;
 
         control->notify = transport == SPEC_TRANSPORT_NOTIFY;
-        fd = socket_bind(control->notify ? SOCK_DGRAM : SOCK_STREAM, directory_fd, directory,
-                         control->notify ? RM_NOTIFY_SOCKET : RM_CONTROL_SOCKET);
+        fd = socket_bind(control->notify ? SOCK_DGRAM : SOCK_STREAM, directory_fd, directory, control->notify ? RM_NOTIFY_SOCKET : RM_CONTROL_SOCKET);
         if (fd < 0)
                 return fd;
         control->listener_fd = fd;
@@ -193,8 +192,7 @@ static bool read_lines(Control *control) {
 
 /* The end is told behind all that was said before it. */
 static void close_if_ended(Control *control) {
-        if (control->ended && events_have_room(control->events) &&
-            (control->line_size == 0 || !memchr(control->line, '\n', control->line_size)))
+        if (control->ended && events_have_room(control->events) && (control->line_size == 0 || !memchr(control->line, '\n', control->line_size)))
                 close_connection(control);
 }
 
@@ -238,7 +236,7 @@ static bool read_datagram(Control *control) {
                 char bytes[CMSG_SPACE(sizeof(int) * NOTIFY_FDS_MAX)];
         } ancillary;
         uint8_t bytes[LIMIT_NOTIFY];
-        struct iovec part = { .iov_base = bytes, .iov_len = sizeof(bytes) };
+        struct iovec part = {.iov_base = bytes, .iov_len = sizeof(bytes)};
         struct msghdr message = {
                 .msg_iov = &part,
                 .msg_iovlen = 1,
@@ -270,16 +268,16 @@ void control_prepare_poll(const Control *control, struct pollfd *fds) {
         bool room = events_have_room(control->events);
 
         for (size_t i = 0; i < CONTROL_POLL_FDS; i++)
-                fds[i] = (struct pollfd) { .fd = -1 };
+                fds[i] = (struct pollfd){.fd = -1};
 
         if (control->listener_fd >= 0 && room)
-                fds[CONTROL_POLL_LISTENER] = (struct pollfd) { .fd = control->listener_fd, .events = POLLIN };
+                fds[CONTROL_POLL_LISTENER] = (struct pollfd){.fd = control->listener_fd, .events = POLLIN};
         if (wants_to_read(control))
-                fds[CONTROL_POLL_READ] = (struct pollfd) { .fd = control->read_fd, .events = POLLIN };
+                fds[CONTROL_POLL_READ] = (struct pollfd){.fd = control->read_fd, .events = POLLIN};
         else if (control->read_fd >= 0 && control->deaf && room)
-                fds[CONTROL_POLL_READ] = (struct pollfd) { .fd = control->read_fd }; /* for its POLLHUP */
+                fds[CONTROL_POLL_READ] = (struct pollfd){.fd = control->read_fd}; /* for its POLLHUP */
         if (control->send_first && control->write_fd >= 0)
-                fds[CONTROL_POLL_WRITE] = (struct pollfd) { .fd = control->write_fd, .events = POLLOUT };
+                fds[CONTROL_POLL_WRITE] = (struct pollfd){.fd = control->write_fd, .events = POLLOUT};
 }
 
 void control_process(Control *control, const struct pollfd *fds) {
@@ -319,7 +317,7 @@ int control_send(Control *control, uint64_t connection, uint32_t cookie, const v
         send = malloc(sizeof(*send) + size + 1);
         if (!send)
                 return -ENOMEM;
-        *send = (ControlSend) { .cookie = cookie, .connection = connection, .size = size + 1 };
+        *send = (ControlSend){.cookie = cookie, .connection = connection, .size = size + 1};
         if (size > 0)
                 memcpy(send->bytes, bytes, size);
         send->bytes[size] = '\n';

@@ -26,7 +26,7 @@ typedef struct Control {
 
         int listener_fd; /* stream socket, or the datagram socket of notify */
         bool notify;
-        int read_fd;     /* of the one connection; the same as write_fd if it is a socket */
+        int read_fd; /* of the one connection; the same as write_fd if it is a socket */
         int write_fd;
 
         uint8_t *line; /* what has been read and is not an event yet */

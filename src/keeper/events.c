@@ -27,7 +27,7 @@ int events_add(EventQueue *events, enum link_control_kind kind, uint64_t line, c
         event = malloc(sizeof(*event) + size);
         if (!event)
                 return -ENOMEM;
-        *event = (Event) {
+        *event = (Event){
                 .number = ++events->newest,
                 .line = line,
                 .kind = kind,
@@ -109,5 +109,5 @@ int events_send(EventQueue *events, int socket_fd) {
 void events_clear(EventQueue *events) {
         while (events->first)
                 drop_first(events);
-        *events = (EventQueue) {};
+        *events = (EventQueue){};
 }

@@ -22,7 +22,7 @@ typedef struct EventQueue {
         uint64_t sent;          /* number of the last one that was ever sent whole */
         unsigned count;
         size_t size;
-        bool last_words;        /* the runtime can say no more than it has said: more of it is held */
+        bool last_words; /* the runtime can say no more than it has said: more of it is held */
 } EventQueue;
 
 /* False when the runtime has to wait for the daemon. Notes that arise by themselves may go over it by a few. */

@@ -13,7 +13,7 @@
 #define INPUT_PIPE_SIZE 4096
 
 void input_init(Input *input) {
-        *input = (Input) { .fd = -EBADF };
+        *input = (Input){.fd = -EBADF};
 }
 
 int input_open(Input *input, int *ret_read_fd) {
@@ -44,7 +44,7 @@ void input_close(Input *input) {
 }
 
 static int input_check(Input *input) {
-        struct pollfd fd = { .fd = input->fd };
+        struct pollfd fd = {.fd = input->fd};
 
         if (input->ended || input->closing)
                 return -EPIPE;
@@ -82,7 +82,7 @@ static void input_flush(Input *input) {
 
 void input_prepare_poll(const Input *input, struct pollfd *fd) {
         /* Only while something waits: a pipe without a reader would be reported for ever. */
-        *fd = (struct pollfd) { .fd = input->size > 0 ? input->fd : -1, .events = POLLOUT };
+        *fd = (struct pollfd){.fd = input->size > 0 ? input->fd : -1, .events = POLLOUT};
 }
 
 void input_process(Input *input, const struct pollfd *fd) {

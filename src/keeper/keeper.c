@@ -33,7 +33,7 @@ static void on_sent(void *userdata, uint64_t connection, uint32_t cookie, int er
 
 /* The loop takes signals as events, and lets none end or stop us: the scope is told to end by signals that reach us too. */
 static int open_signals(void) {
-        struct sigaction action = { .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP };
+        struct sigaction action = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
         sigset_t all, child;
         int fd;
 
@@ -49,7 +49,7 @@ static int open_signals(void) {
 }
 
 int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd) {
-        struct link_hello hello = { .type = LINK_HELLO, .version = LINK_VERSION, .pid = (uint32_t) getpid() };
+        struct link_hello hello = {.type = LINK_HELLO, .version = LINK_VERSION, .pid = (uint32_t) getpid()};
         int r;
 
         keeper->cgroup = CGROUP_EMPTY;
@@ -118,9 +118,9 @@ static int wait_for_events(Keeper *keeper, struct pollfd *fds) {
         struct timespec timeout = {};
 
         link_end_prepare_poll(&keeper->link, &fds[POLL_LINK]);
-        fds[POLL_SIGNAL] = (struct pollfd) { .fd = keeper->signal_fd, .events = POLLIN };
-        fds[POLL_STATUS] = (struct pollfd) { .fd = keeper->status_fd, .events = POLLIN };
-        fds[POLL_CGROUP] = (struct pollfd) { .fd = keeper->state == COMMAND_ENDING ? keeper->cgroup.events_fd : -1, .events = POLLPRI };
+        fds[POLL_SIGNAL] = (struct pollfd){.fd = keeper->signal_fd, .events = POLLIN};
+        fds[POLL_STATUS] = (struct pollfd){.fd = keeper->status_fd, .events = POLLIN};
+        fds[POLL_CGROUP] = (struct pollfd){.fd = keeper->state == COMMAND_ENDING ? keeper->cgroup.events_fd : -1, .events = POLLPRI};
         input_prepare_poll(&keeper->input, &fds[POLL_INPUT]);
         output_prepare_poll(&keeper->output, &fds[POLL_OUTPUT]);
         control_prepare_poll(&keeper->control, &fds[POLL_CONTROL]);

@@ -17,8 +17,8 @@ typedef enum CommandState {
         COMMAND_NONE,     /* no LINK_RUN yet */
         COMMAND_STARTING, /* its process exists, execve() is not known to have worked */
         COMMAND_RUNNING,
-        COMMAND_ENDING,   /* its process has been reaped, others of the payload may be left */
-        COMMAND_SETTLED,  /* nothing runs */
+        COMMAND_ENDING,  /* its process has been reaped, others of the payload may be left */
+        COMMAND_SETTLED, /* nothing runs */
 } CommandState;
 
 typedef struct Keeper {
@@ -34,27 +34,27 @@ typedef struct Keeper {
 
         int signal_fd;
         int directory_fd;
-        int status_fd;       /* of a process that is starting */
-        bool prepared;       /* cgroups and sockets are there */
+        int status_fd; /* of a process that is starting */
+        bool prepared; /* cgroups and sockets are there */
         bool more_to_reap;
         bool resume_control; /* an acknowledgement has made room */
 
         CommandState state;
         uint32_t command;
-        bool last;             /* no command follows */
-        pid_t pid;             /* of the first process while it isn't reaped */
-        bool asked;            /* all of it has been sent a signal that ends most: who is left may be about to go */
-        bool killed;           /* all of it has been sent SIGKILL: who is left is dying, not left behind */
-        bool counted;          /* who is left has been counted, and asked to end */
-        uint64_t kill_usec;    /* CLOCK_MONOTONIC when what was left behind is killed (again) */
+        bool last;          /* no command follows */
+        pid_t pid;          /* of the first process while it isn't reaped */
+        bool asked;         /* all of it has been sent a signal that ends most: who is left may be about to go */
+        bool killed;        /* all of it has been sent SIGKILL: who is left is dying, not left behind */
+        bool counted;       /* who is left has been counted, and asked to end */
+        uint64_t kill_usec; /* CLOCK_MONOTONIC when what was left behind is killed (again) */
         struct link_failed failed;
         struct link_exited exited;
 
         unsigned leftovers;
-        bool finishing;        /* LINK_COLLECT asked for the end */
-        bool collected;        /* it is known that the daemon has the record */
+        bool finishing;         /* LINK_COLLECT asked for the end */
+        bool collected;         /* it is known that the daemon has the record */
         uint64_t patience_usec; /* how long we wait for a daemon while nothing runs */
-        uint64_t abandon_usec; /* CLOCK_MONOTONIC when we stop waiting for a daemon */
+        uint64_t abandon_usec;  /* CLOCK_MONOTONIC when we stop waiting for a daemon */
 
         uint8_t buffer[LINK_MESSAGE_MAX] __attribute__((aligned(8))); /* for one message or one read at a time */
 } Keeper;

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 void link_end_init(LinkEnd *link, int fd, int ring_fd) {
-        *link = (LinkEnd) { .fd = fd, .listener_fd = -EBADF, .ring_fd = ring_fd, .connection = 1 };
+        *link = (LinkEnd){.fd = fd, .listener_fd = -EBADF, .ring_fd = ring_fd, .connection = 1};
 }
 
 /* Forgets all that belonged to the connection there was. */
@@ -55,7 +55,7 @@ void link_end_reply(LinkEnd *link, uint64_t connection, uint32_t cookie, int err
                 fd_close(fd);
                 return;
         }
-        link->replies[link->n_replies].message = (struct link_reply) { .type = LINK_REPLY, .cookie = cookie, .error = error };
+        link->replies[link->n_replies].message = (struct link_reply){.type = LINK_REPLY, .cookie = cookie, .error = error};
         link->replies[link->n_replies].fd = fd;
         link->n_replies++;
 }
@@ -66,11 +66,11 @@ bool link_end_has_room(const LinkEnd *link) {
 }
 
 void link_end_prepare_poll(const LinkEnd *link, struct pollfd *fds) {
-        fds[LINK_END_POLL_CONNECTION] = (struct pollfd) {
+        fds[LINK_END_POLL_CONNECTION] = (struct pollfd){
                 .fd = link->fd,
                 .events = (short) ((link_end_has_room(link) ? POLLIN : 0) | (link->blocked ? POLLOUT : 0)),
         };
-        fds[LINK_END_POLL_LISTENER] = (struct pollfd) { .fd = link->listener_fd, .events = POLLIN };
+        fds[LINK_END_POLL_LISTENER] = (struct pollfd){.fd = link->listener_fd, .events = POLLIN};
 }
 
 void link_end_accept(LinkEnd *link, EventQueue *events) {
@@ -116,7 +116,7 @@ static int send_replies(LinkEnd *link) {
 }
 
 static int send_output(LinkEnd *link, uint64_t last_line) {
-        struct link_output message = { .type = LINK_OUTPUT, .last = last_line };
+        struct link_output message = {.type = LINK_OUTPUT, .last = last_line};
         int r;
 
         if (!link->watching || last_line <= link->watch_after)

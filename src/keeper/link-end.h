@@ -35,10 +35,10 @@ typedef struct Fact {
 typedef struct LinkEnd {
         int fd;
         int listener_fd;
-        int ring_fd;           /* borrowed: goes out with HELLO */
-        uint64_t connection;   /* counts them, so that late answers don't reach the wrong one */
-        bool blocked;          /* the socket was full: go on when it has room */
-        bool mute;             /* the other end has gone; only what it sent before is still to be read */
+        int ring_fd;         /* borrowed: goes out with HELLO */
+        uint64_t connection; /* counts them, so that late answers don't reach the wrong one */
+        bool blocked;        /* the socket was full: go on when it has room */
+        bool mute;           /* the other end has gone; only what it sent before is still to be read */
         Fact facts[_FACT_MAX];
 
         struct {

@@ -14,11 +14,10 @@
 
 #define EXIT_USAGE 64 /* EX_USAGE of sysexits.h */
 
-static const char usage[] =
-        "Usage: runtime-keeper [--help | --version]\n"
-        "\n"
-        "Keeps one runtime: its parent, the reader of its output, and the record of how it ended.\n"
-        "runtime-managerd starts one for each runtime; there is no use for it by hand.\n";
+static const char usage[] = "Usage: runtime-keeper [--help | --version]\n"
+                            "\n"
+                            "Keeps one runtime: its parent, the reader of its output, and the record of how it ended.\n"
+                            "runtime-managerd starts one for each runtime; there is no use for it by hand.\n";
 
 static bool is_link(int fd) {
         int type;
@@ -59,8 +58,7 @@ static int keep(void) {
         int r;
 
         if (!is_link(LINK_FD) || fcntl(LINK_RING_FD, F_GETFD) < 0 || fcntl(LINK_SPEC_FD, F_GETFD) < 0) {
-                (void) dprintf(STDERR_FILENO, "runtime-keeper is started by runtime-managerd, with a connection to it as fd %d. See --help.\n",
-                               LINK_FD);
+                (void) dprintf(STDERR_FILENO, "runtime-keeper is started by runtime-managerd, with a connection to it as fd %d. See --help.\n", LINK_FD);
                 return EXIT_USAGE;
         }
 

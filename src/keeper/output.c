@@ -114,7 +114,7 @@ int output_open(Output *output, bool setup, int *ret_output_fd, int *ret_error_f
 
 void output_prepare_poll(const Output *output, struct pollfd *fds) {
         for (size_t i = 0; i < ELEMENTSOF(output->streams); i++)
-                fds[i] = (struct pollfd) { .fd = output->streams[i].fd, .events = POLLIN };
+                fds[i] = (struct pollfd){.fd = output->streams[i].fd, .events = POLLIN};
 }
 
 uint64_t output_deadline(const Output *output) {

@@ -25,8 +25,8 @@ struct Output {
         RingWriter *ring;
         OutputStream streams[2];
         regex_t pattern;
-        bool matching;          /* pattern is compiled, and no line has matched it yet */
-        uint64_t matched_line;  /* the line that did, 0 if none */
+        bool matching;         /* pattern is compiled, and no line has matched it yet */
+        uint64_t matched_line; /* the line that did, 0 if none */
 };
 
 #define OUTPUT_POLL_FDS ELEMENTSOF(((Output *) NULL)->streams)

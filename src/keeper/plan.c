@@ -87,7 +87,7 @@ int plan_load(Plan *ret, int spec_fd) {
 
 void plan_unload(Plan *plan) {
         spec_unmap(&plan->spec);
-        *plan = (Plan) { .n_commands = plan->n_commands };
+        *plan = (Plan){.n_commands = plan->n_commands};
 }
 
 /* Finds the records of one command, and of all: calls back with each. */
@@ -99,7 +99,7 @@ typedef struct PlanWalk {
 
 static PlanWalk plan_walk(Plan *plan, uint32_t command) {
         spec_rewind(&plan->spec);
-        return (PlanWalk) { .plan = plan, .wanted = command + 1 };
+        return (PlanWalk){.plan = plan, .wanted = command + 1};
 }
 
 /* The next record of the wanted command, or an environment entry. False behind the last one. */
@@ -169,7 +169,7 @@ int plan_get_command(Plan *plan, uint32_t command, PlanCommand *ret) {
 void plan_command_done(PlanCommand *command) {
         free(command->arguments);
         free(command->environment);
-        *command = (PlanCommand) {};
+        *command = (PlanCommand){};
 }
 
 int plan_next_announce(Plan *plan, uint32_t command, uint32_t *cookie, const char **ret_text, size_t *ret_size) {

@@ -16,7 +16,7 @@
 #include "util/names.h"
 
 static __attribute__((noreturn)) void fail(int status_fd, enum link_stage stage, int error) {
-        ProcessFailure failure = { .stage = stage, .error = error };
+        ProcessFailure failure = {.stage = stage, .error = error};
 
         (void) !write(status_fd, &failure, sizeof(failure));
         _exit(127);
@@ -35,8 +35,7 @@ static int place_streams(const ProcessStart *start) {
                 if (null_fd < 0)
                         return -errno;
         }
-        if (!place_fd(start->input_fd < 0 ? null_fd : start->input_fd, STDIN_FILENO) ||
-            !place_fd(start->output_fd, STDOUT_FILENO) ||
+        if (!place_fd(start->input_fd < 0 ? null_fd : start->input_fd, STDIN_FILENO) || !place_fd(start->output_fd, STDOUT_FILENO) ||
             !place_fd(start->error_fd, STDERR_FILENO))
                 return -errno;
         if (start->protocol_read_fd >= 0 &&

@@ -13,10 +13,10 @@ typedef struct ProcessStart {
         const PlanCommand *command;
         const char *working_directory;
         bool no_new_privileges;
-        int input_fd;  /* -EBADF: /dev/null */
+        int input_fd; /* -EBADF: /dev/null */
         int output_fd;
         int error_fd;
-        int protocol_read_fd;  /* both or none */
+        int protocol_read_fd; /* both or none */
         int protocol_write_fd;
 } ProcessStart;
 

@@ -55,8 +55,8 @@ static int on_send(Keeper *keeper, const void *message, size_t size) {
                 link->assembling = *part;
                 link->assembled = 0;
         }
-        if (!link->assembly || part->cookie != link->assembling.cookie || part->total != link->assembling.total ||
-            part->offset != link->assembled || n > part->total - part->offset || (n == 0 && part->total > 0))
+        if (!link->assembly || part->cookie != link->assembling.cookie || part->total != link->assembling.total || part->offset != link->assembled ||
+            n > part->total - part->offset || (n == 0 && part->total > 0))
                 return -EBADMSG;
         memcpy(link->assembly + link->assembled, bytes, n);
         link->assembled += (uint32_t) n;
@@ -113,15 +113,15 @@ static const struct {
         bool more; /* bytes may follow the struct */
         RequestHandler handle;
 } request_table[] = {
-        [LINK_RUN - LINK_RUN] = { sizeof(struct link_run), false, on_run },
-        [LINK_SIGNAL - LINK_RUN] = { sizeof(struct link_signal), false, on_signal },
-        [LINK_SEND - LINK_RUN] = { sizeof(struct link_send), true, on_send },
-        [LINK_ACKNOWLEDGE - LINK_RUN] = { sizeof(struct link_acknowledge), false, on_acknowledge },
-        [LINK_WATCH - LINK_RUN] = { sizeof(struct link_watch), false, on_watch },
-        [LINK_INPUT_WRITE - LINK_RUN] = { sizeof(struct link_request), true, on_input_write },
-        [LINK_INPUT_OPEN - LINK_RUN] = { sizeof(struct link_request), false, on_input_open },
-        [LINK_INPUT_CLOSE - LINK_RUN] = { sizeof(struct link_request), false, on_input_close },
-        [LINK_COLLECT - LINK_RUN] = { sizeof(uint32_t), false, on_collect },
+        [LINK_RUN - LINK_RUN] = {sizeof(struct link_run), false, on_run},
+        [LINK_SIGNAL - LINK_RUN] = {sizeof(struct link_signal), false, on_signal},
+        [LINK_SEND - LINK_RUN] = {sizeof(struct link_send), true, on_send},
+        [LINK_ACKNOWLEDGE - LINK_RUN] = {sizeof(struct link_acknowledge), false, on_acknowledge},
+        [LINK_WATCH - LINK_RUN] = {sizeof(struct link_watch), false, on_watch},
+        [LINK_INPUT_WRITE - LINK_RUN] = {sizeof(struct link_request), true, on_input_write},
+        [LINK_INPUT_OPEN - LINK_RUN] = {sizeof(struct link_request), false, on_input_open},
+        [LINK_INPUT_CLOSE - LINK_RUN] = {sizeof(struct link_request), false, on_input_close},
+        [LINK_COLLECT - LINK_RUN] = {sizeof(uint32_t), false, on_collect},
 };
 
 static int dispatch(Keeper *keeper, const void *message, size_t size) {
@@ -148,7 +148,7 @@ void requests_process(Keeper *keeper) {
                         return;
                 if (n == -ECONNRESET)
                         continue; /* told once, before what the other end had sent */
-                fd_close(fd); /* no request carries one */
+                fd_close(fd);     /* no request carries one */
                 if (n <= 0 || dispatch(keeper, keeper->buffer, (size_t) n) < 0) {
                         link_end_close(link);
                         return;

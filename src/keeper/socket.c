@@ -15,7 +15,7 @@
 #define BACKLOG 16
 
 int socket_bind(int type, int directory_fd, const char *directory, const char *name) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
         _cleanup_close_ int fd = -EBADF;
         mode_t mask;
         int n, r;

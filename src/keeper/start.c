@@ -115,7 +115,7 @@ static void add_deadline(const Keeper *keeper, PlanCommand *command, char *text,
 
 int start_process(Keeper *keeper, enum link_stage *ret_stage) {
         char deadline[sizeof(RM_ENV_DEADLINE) + 24];
-        _cleanup_(close_ends) RuntimeEnds ends = { -EBADF, -EBADF, -EBADF, -EBADF, -EBADF };
+        _cleanup_(close_ends) RuntimeEnds ends = {-EBADF, -EBADF, -EBADF, -EBADF, -EBADF};
         _cleanup_(plan_command_done) PlanCommand command = {};
         int r;
 

@@ -4,15 +4,15 @@
 /* Everything that a client, a runtime or a file can make us hold, and how much of it. Bytes unless the name says otherwise. */
 
 /* What a client may ask for. */
-#define LIMIT_RUNTIMES 10000U            /* runtimes that haven't ended, a manager */
-#define LIMIT_ENDED 1000U                /* ended runtimes kept readable, a uid */
-#define LIMIT_WAITERS 16U                /* calls that wait for one runtime, of one caller: the oldest gives way */
-#define LIMIT_WAITS 1024U                /* ... of all callers */
-#define LIMIT_ARGUMENTS 4096U            /* words in Command and Arguments together */
-#define LIMIT_ARGUMENT (128U * 1024U)    /* one word: MAX_ARG_STRLEN of the kernel */
-#define LIMIT_COMMAND (1024U * 1024U)    /* all words and environment entries together */
-#define LIMIT_ENVIRONMENT 1024U          /* entries in Environment, or in UnsetEnvironment */
-#define LIMIT_LABELS 64U                 /* entries in Labels */
+#define LIMIT_RUNTIMES 10000U         /* runtimes that haven't ended, a manager */
+#define LIMIT_ENDED 1000U             /* ended runtimes kept readable, a uid */
+#define LIMIT_WAITERS 16U             /* calls that wait for one runtime, of one caller: the oldest gives way */
+#define LIMIT_WAITS 1024U             /* ... of all callers */
+#define LIMIT_ARGUMENTS 4096U         /* words in Command and Arguments together */
+#define LIMIT_ARGUMENT (128U * 1024U) /* one word: MAX_ARG_STRLEN of the kernel */
+#define LIMIT_COMMAND (1024U * 1024U) /* all words and environment entries together */
+#define LIMIT_ENVIRONMENT 1024U       /* entries in Environment, or in UnsetEnvironment */
+#define LIMIT_LABELS 64U              /* entries in Labels */
 #define LIMIT_LABEL_KEY 64U
 #define LIMIT_LABEL_VALUE 256U
 #define LIMIT_DESCRIPTION 256U
@@ -25,11 +25,11 @@
 #define LIMIT_SUBSCRIBERS 64U            /* subscribers of one runtime */
 
 /* What a runtime may say. */
-#define LIMIT_LINE (64U * 1024U)         /* one record of output: a longer line is delivered in parts */
+#define LIMIT_LINE (64U * 1024U)            /* one record of output: a longer line is delivered in parts */
 #define LIMIT_PROTOCOL_LINE (1024U * 1024U) /* one message of the runtime protocol */
-#define LIMIT_NOTIFY 4096U               /* one sd_notify datagram */
+#define LIMIT_NOTIFY 4096U                  /* one sd_notify datagram */
 #define LIMIT_STATUS_TEXT 256U
-#define LIMIT_OUTPUT_TAIL 4096U          /* OutputTail of the report */
+#define LIMIT_OUTPUT_TAIL 4096U /* OutputTail of the report */
 
 /* What waits for one peer of the bus. */
 #define LIMIT_WINDOW (1024U * 1024U)     /* bytes sent to a peer and not acknowledged */

@@ -12,15 +12,9 @@
 #define RECEIVED_FDS_MAX 16U
 
 static const char *const stage_table[_LINK_STAGE_MAX] = {
-        [LINK_STAGE_NONE] = "none",
-        [LINK_STAGE_SPEC] = "spec",
-        [LINK_STAGE_CGROUP] = "cgroup",
-        [LINK_STAGE_SOCKET] = "socket",
-        [LINK_STAGE_FORK] = "fork",
-        [LINK_STAGE_STDIO] = "stdio",
-        [LINK_STAGE_DIRECTORY] = "directory",
-        [LINK_STAGE_PROCESS] = "process",
-        [LINK_STAGE_EXEC] = "exec",
+        [LINK_STAGE_NONE] = "none",           [LINK_STAGE_SPEC] = "spec",       [LINK_STAGE_CGROUP] = "cgroup",
+        [LINK_STAGE_SOCKET] = "socket",       [LINK_STAGE_FORK] = "fork",       [LINK_STAGE_STDIO] = "stdio",
+        [LINK_STAGE_DIRECTORY] = "directory", [LINK_STAGE_PROCESS] = "process", [LINK_STAGE_EXEC] = "exec",
 };
 
 const char *link_stage_to_string(enum link_stage stage) {
@@ -35,10 +29,10 @@ int link_send_message(int socket_fd, const void *head, size_t head_size, const v
                 char bytes[CMSG_SPACE(sizeof(int))];
         } control = {};
         struct iovec parts[2] = {
-                { .iov_base = (void *) head, .iov_len = head_size },
-                { .iov_base = (void *) body, .iov_len = body_size },
+                {.iov_base = (void *) head, .iov_len = head_size},
+                {.iov_base = (void *) body, .iov_len = body_size},
         };
-        struct msghdr message = { .msg_iov = parts, .msg_iovlen = body_size > 0 ? 2 : 1 };
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = body_size > 0 ? 2 : 1};
         ssize_t n;
 
         if (head_size + body_size > LINK_MESSAGE_MAX)
@@ -89,7 +83,7 @@ ssize_t link_receive_message(int socket_fd, void *buffer, int *ret_fd) {
                 struct cmsghdr header;
                 char bytes[CMSG_SPACE(sizeof(int) * RECEIVED_FDS_MAX)];
         } control;
-        struct iovec part = { .iov_base = buffer, .iov_len = LINK_MESSAGE_MAX };
+        struct iovec part = {.iov_base = buffer, .iov_len = LINK_MESSAGE_MAX};
         struct msghdr message = {
                 .msg_iov = &part,
                 .msg_iovlen = 1,

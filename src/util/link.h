@@ -39,7 +39,7 @@
 
 #define LINK_VERSION 1U
 #define LINK_MESSAGE_MAX (LIMIT_INPUT + 64U) /* one LINK_INPUT_WRITE: it is all or nothing */
-#define LINK_CHUNK_MAX (32U * 1024U) /* bytes behind one struct of LINK_CONTROL and LINK_SEND */
+#define LINK_CHUNK_MAX (32U * 1024U)         /* bytes behind one struct of LINK_CONTROL and LINK_SEND */
 
 /* The fds a keeper is started with. */
 #define LINK_FD 3
@@ -48,25 +48,25 @@
 
 enum link_type {
         /* keeper → daemon */
-        LINK_HELLO = 1,   /* struct link_hello, with the ring's memfd */
-        LINK_EXECUTED,    /* struct link_executed */
-        LINK_FAILED,      /* struct link_failed */
-        LINK_EXITED,      /* struct link_exited */
-        LINK_OUTPUT,      /* struct link_output: the answer to one LINK_WATCH */
-        LINK_CONTROL,     /* struct link_control, then bytes */
-        LINK_DONE,        /* struct link_done: nothing of the payload runs, all output is in the ring */
-        LINK_REPLY,       /* struct link_reply, with an fd if it was LINK_INPUT_OPEN */
+        LINK_HELLO = 1, /* struct link_hello, with the ring's memfd */
+        LINK_EXECUTED,  /* struct link_executed */
+        LINK_FAILED,    /* struct link_failed */
+        LINK_EXITED,    /* struct link_exited */
+        LINK_OUTPUT,    /* struct link_output: the answer to one LINK_WATCH */
+        LINK_CONTROL,   /* struct link_control, then bytes */
+        LINK_DONE,      /* struct link_done: nothing of the payload runs, all output is in the ring */
+        LINK_REPLY,     /* struct link_reply, with an fd if it was LINK_INPUT_OPEN */
 
         /* daemon → keeper */
-        LINK_RUN = 64,     /* struct link_run */
-        LINK_SIGNAL,       /* struct link_signal; answered */
-        LINK_SEND,         /* struct link_send, then bytes: a message for the runtime; the last part is answered */
-        LINK_ACKNOWLEDGE,  /* struct link_acknowledge */
-        LINK_WATCH,        /* struct link_watch */
-        LINK_INPUT_WRITE,  /* struct link_request, then bytes: all or -EAGAIN, -EPIPE once closed; answered */
-        LINK_INPUT_OPEN,   /* struct link_request; answered with a write end of the input pipe */
-        LINK_INPUT_CLOSE,  /* struct link_request; answered */
-        LINK_COLLECT,      /* uint32_t type alone: the daemon has the record, or wants it now (see above) */
+        LINK_RUN = 64,    /* struct link_run */
+        LINK_SIGNAL,      /* struct link_signal; answered */
+        LINK_SEND,        /* struct link_send, then bytes: a message for the runtime; the last part is answered */
+        LINK_ACKNOWLEDGE, /* struct link_acknowledge */
+        LINK_WATCH,       /* struct link_watch */
+        LINK_INPUT_WRITE, /* struct link_request, then bytes: all or -EAGAIN, -EPIPE once closed; answered */
+        LINK_INPUT_OPEN,  /* struct link_request; answered with a write end of the input pipe */
+        LINK_INPUT_CLOSE, /* struct link_request; answered */
+        LINK_COLLECT,     /* uint32_t type alone: the daemon has the record, or wants it now (see above) */
 };
 
 /* Where the start of a process failed. The names (link_stage_to_string) are part of the messages that a client sees. */
@@ -117,8 +117,8 @@ struct link_failed {
 struct link_exited {
         uint32_t type;
         uint32_t command;
-        int32_t code;       /* si_code: CLD_EXITED, CLD_KILLED, CLD_DUMPED */
-        int32_t status;     /* si_status: exit status or signal */
+        int32_t code;        /* si_code: CLD_EXITED, CLD_KILLED, CLD_DUMPED */
+        int32_t status;      /* si_status: exit status or signal */
         uint32_t settled;    /* 0 or 1 */
         uint32_t leftovers;  /* processes that were found after it, so far */
         uint64_t first_line; /* first and last line the command put into the ring; first > last if none */

@@ -18,7 +18,7 @@
 #define ELEMENTSOF(array) (sizeof(array) / sizeof((array)[0]))
 #define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
 #define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
-#define ALIGN_TO(value, alignment) (((value) + (alignment) - 1) / (alignment) * (alignment))
+#define ALIGN_TO(value, alignment) (((value) + (alignment) -1) / (alignment) * (alignment))
 
 #define USEC_PER_SEC UINT64_C(1000000)
 #define USEC_PER_MSEC UINT64_C(1000)
@@ -26,17 +26,17 @@
 #define USEC_INFINITY UINT64_MAX
 
 /* Hand over an owned value: the local is left empty, so that its cleanup does nothing. */
-#define TAKE_PTR(pointer)                                \
-        ({                                               \
-                __typeof__(pointer) _taken = (pointer);  \
-                (pointer) = NULL;                        \
-                _taken;                                  \
+#define TAKE_PTR(pointer)                                                                                                                                      \
+        ({                                                                                                                                                     \
+                __typeof__(pointer) _taken = (pointer);                                                                                                        \
+                (pointer) = NULL;                                                                                                                              \
+                _taken;                                                                                                                                        \
         })
-#define TAKE_FD(fd)                  \
-        ({                           \
-                int _taken_fd = (fd); \
-                (fd) = -EBADF;       \
-                _taken_fd;           \
+#define TAKE_FD(fd)                                                                                                                                            \
+        ({                                                                                                                                                     \
+                int _taken_fd = (fd);                                                                                                                          \
+                (fd) = -EBADF;                                                                                                                                 \
+                _taken_fd;                                                                                                                                     \
         })
 
 /* Closes and returns the value an empty fd has, so that "fd = fd_close(fd)" forgets it. Keeps errno. */

@@ -41,7 +41,7 @@ size_t ring_file_size(uint64_t ring_bytes) {
 int ring_create(uint64_t ring_bytes, uint64_t last_line) {
         _cleanup_close_ int fd = -EBADF;
         size_t size = ring_file_size(ring_bytes);
-        struct ring_header header = { .magic = RING_MAGIC, .data_size = size - RING_HEADER_SIZE };
+        struct ring_header header = {.magic = RING_MAGIC, .data_size = size - RING_HEADER_SIZE};
 
         fd = memfd_create("runtime-output", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
         if (fd < 0 && errno == EINVAL)
@@ -100,7 +100,7 @@ int ring_writer_init(RingWriter *ret, int fd) {
                 return -EINVAL;
         }
 
-        *ret = (RingWriter) {
+        *ret = (RingWriter){
                 .header = header,
                 .data = (uint8_t *) map + RING_HEADER_SIZE,
                 .data_size = size - RING_HEADER_SIZE,
@@ -118,7 +118,7 @@ int ring_writer_init(RingWriter *ret, int fd) {
 void ring_writer_done(RingWriter *writer) {
         if (writer->header)
                 (void) munmap(writer->header, writer->map_size);
-        *writer = (RingWriter) {};
+        *writer = (RingWriter){};
 }
 
 static void copy_in(RingWriter *writer, uint64_t position, const void *bytes, size_t size) {
@@ -217,7 +217,7 @@ int ring_reader_init(RingReader *ret, int fd) {
                 return -EINVAL;
         }
 
-        *ret = (RingReader) {
+        *ret = (RingReader){
                 .header = header,
                 .data = (const uint8_t *) map + RING_HEADER_SIZE,
                 .data_size = size - RING_HEADER_SIZE,
@@ -229,7 +229,7 @@ int ring_reader_init(RingReader *ret, int fd) {
 void ring_reader_done(RingReader *reader) {
         if (reader->header)
                 (void) munmap((void *) reader->header, reader->map_size);
-        *reader = (RingReader) {};
+        *reader = (RingReader){};
 }
 
 typedef struct Bounds {
@@ -279,9 +279,8 @@ static int read_record(const RingReader *reader, const Bounds *bounds, uint64_t 
         copy_out(reader->data, reader->data_size, position, &record, sizeof(record));
         if (!still_there(reader, position))
                 return 0;
-        if (record.size > RING_LINE_MAX || record_length(record.size) > bounds->head - position ||
-            record.stream >= _RING_STREAM_MAX || (record.flags & ~(RING_PARTIAL | RING_UNTERMINATED)) != 0 ||
-            record.number == 0 || record.number > bounds->last)
+        if (record.size > RING_LINE_MAX || record_length(record.size) > bounds->head - position || record.stream >= _RING_STREAM_MAX ||
+            (record.flags & ~(RING_PARTIAL | RING_UNTERMINATED)) != 0 || record.number == 0 || record.number > bounds->last)
                 return -EBADMSG;
         *ret = record;
         return 1;
@@ -349,7 +348,7 @@ uint64_t ring_reader_oldest(const RingReader *reader) {
 }
 
 RingCursor ring_cursor_after(uint64_t number) {
-        return (RingCursor) { .number = number == UINT64_MAX ? number : number + 1 };
+        return (RingCursor){.number = number == UINT64_MAX ? number : number + 1};
 }
 
 int ring_read(const RingReader *reader, RingCursor *cursor, struct ring_record *ret, void *text) {
@@ -396,7 +395,7 @@ int ring_read(const RingReader *reader, RingCursor *cursor, struct ring_record *
                         continue;
 
                 *ret = record;
-                *cursor = (RingCursor) {
+                *cursor = (RingCursor){
                         .number = record.number + 1,
                         .position = position + record_length(record.size),
                         .known = true,

@@ -35,7 +35,7 @@ struct ring_header {
         _Atomic uint64_t tail;         /* position of the oldest whole record */
         _Atomic uint64_t commit_count; /* commits[commit_count % 2] counts */
         struct ring_commit commits[2];
-        _Atomic uint64_t middle;       /* position of a record in the newer half: for readers who can't keep up with tail */
+        _Atomic uint64_t middle; /* position of a record in the newer half: for readers who can't keep up with tail */
 };
 
 enum ring_stream {
@@ -46,12 +46,12 @@ enum ring_stream {
 };
 
 /* Line flags: those of the D-Bus interface. RING_LOSSY is never stored: it is set where text is made of bytes. */
-#define RING_PARTIAL 1U       /* the line goes on in a later record of the same stream */
-#define RING_LOSSY 2U         /* the text is not the bytes: something in it was replaced by U+FFFD */
-#define RING_UNTERMINATED 4U  /* the stream ended without a newline */
+#define RING_PARTIAL 1U      /* the line goes on in a later record of the same stream */
+#define RING_LOSSY 2U        /* the text is not the bytes: something in it was replaced by U+FFFD */
+#define RING_UNTERMINATED 4U /* the stream ended without a newline */
 
 struct ring_record {
-        uint32_t size;           /* bytes of text, at most RING_LINE_MAX */
+        uint32_t size; /* bytes of text, at most RING_LINE_MAX */
         uint16_t flags;
         uint8_t stream;
         uint8_t zero;

@@ -79,7 +79,7 @@ SpecBuilder *spec_free(SpecBuilder *spec) {
 }
 
 void spec_add(SpecBuilder *spec, enum spec_type type, const void *bytes, size_t size) {
-        struct spec_record record = { .type = type, .size = (uint32_t) size };
+        struct spec_record record = {.type = type, .size = (uint32_t) size};
 
         if (spec->error != 0)
                 return;
@@ -154,14 +154,14 @@ int spec_map(SpecView *ret, int fd) {
                 return -EPROTONOSUPPORT;
         }
 
-        *ret = (SpecView) { .header = header, .bytes = map, .size = (size_t) st.st_size, .offset = sizeof(*header) };
+        *ret = (SpecView){.header = header, .bytes = map, .size = (size_t) st.st_size, .offset = sizeof(*header)};
         return 0;
 }
 
 void spec_unmap(SpecView *view) {
         if (view->bytes)
                 (void) munmap((void *) view->bytes, view->size);
-        *view = (SpecView) {};
+        *view = (SpecView){};
 }
 
 void spec_rewind(SpecView *view) {

@@ -73,8 +73,8 @@ static bool is_control(uint32_t character) {
 
 /* What can't be seen, or reorders its surroundings: in a quotation it could make one text look like another. */
 static bool is_deceptive(uint32_t character) {
-        return (character >= 0x200b && character <= 0x200f) || (character >= 0x202a && character <= 0x202e) ||
-               (character >= 0x2060 && character <= 0x206f) || character == 0xfeff;
+        return (character >= 0x200b && character <= 0x200f) || (character >= 0x202a && character <= 0x202e) || (character >= 0x2060 && character <= 0x206f) ||
+               character == 0xfeff;
 }
 
 /* How many bytes at the beginning are ASCII other than NUL. */
@@ -113,7 +113,7 @@ static int sink_allocate(Sink *sink) {
 
         if (!bytes)
                 return -ENOMEM;
-        *sink = (Sink){ .bytes = bytes };
+        *sink = (Sink){.bytes = bytes};
         return 0;
 }
 
@@ -153,7 +153,7 @@ static void put_for_bus(Sink *sink, const uint8_t *bytes, size_t size) {
 char *text_for_bus(const void *bytes, size_t size, bool *ret_lossy) {
         size_t bad = 0, clean = size > 0 ? clean_prefix(bytes, size, &bad) : 0;
         const uint8_t *rest = bad > 0 ? (const uint8_t *) bytes + clean : NULL;
-        Sink sink = { .size = clean };
+        Sink sink = {.size = clean};
 
         if (size > SIZE_MAX / (2 * REPLACEMENT_SIZE))
                 return NULL;
@@ -172,7 +172,7 @@ char *text_for_bus(const void *bytes, size_t size, bool *ret_lossy) {
 char *text_one_line(const char *text, size_t max) {
         size_t size = strlen(text);
         /* Allocated for what it may be at most, which callers keep small; no character grows to more than three times its bytes. */
-        Sink sink = { .size = MIN_OF(max, size > SIZE_MAX / 4 ? max : size * REPLACEMENT_SIZE) };
+        Sink sink = {.size = MIN_OF(max, size > SIZE_MAX / 4 ? max : size * REPLACEMENT_SIZE)};
 
         if (sink.size == SIZE_MAX || sink_allocate(&sink) < 0)
                 return NULL;
@@ -204,15 +204,15 @@ char *text_one_line(const char *text, size_t max) {
 
 static void put_escaped(Sink *sink, const uint8_t *bytes, size_t size) {
         static const char hex[] = "0123456789abcdef";
-        static const char letters[256] = { ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\' };
+        static const char letters[256] = {['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\'};
 
         for (size_t i = 0; i < size; i++) {
                 uint8_t byte = bytes[i];
 
                 if (letters[byte])
-                        sink_put(sink, (const char[]){ '\\', letters[byte] }, 2);
+                        sink_put(sink, (const char[]){'\\', letters[byte]}, 2);
                 else
-                        sink_put(sink, (const char[]){ '\\', 'x', hex[byte >> 4], hex[byte & 0xf] }, 4);
+                        sink_put(sink, (const char[]){'\\', 'x', hex[byte >> 4], hex[byte & 0xf]}, 4);
         }
 }
 
@@ -223,8 +223,8 @@ static void put_quoted(Sink *sink, const uint8_t *bytes, size_t size, bool cut) 
                 uint32_t character;
 
                 length = decode(bytes + offset, size - offset, &sequence, &character);
-                if (sequence != SEQUENCE_WHOLE || is_control(character) || is_noncharacter(character) || is_deceptive(character) ||
-                    character == '"' || character == '\\')
+                if (sequence != SEQUENCE_WHOLE || is_control(character) || is_noncharacter(character) || is_deceptive(character) || character == '"' ||
+                    character == '\\')
                         put_escaped(sink, bytes + offset, length);
                 else
                         sink_put(sink, bytes + offset, length);

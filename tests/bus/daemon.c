@@ -81,9 +81,8 @@ Daemon *daemon_new(const char *cgroups) {
         g_assert_nonnull(daemon->directory);
         daemon->warnings = g_ptr_array_new_with_free_func(g_free);
         daemon->fake = fake_systemd_new(private_bus_address(), cgroups);
-        daemon->bus = g_dbus_connection_new_for_address_sync(private_bus_address(),
-                                                             G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
-                                                             NULL, NULL, &error);
+        daemon->bus = g_dbus_connection_new_for_address_sync(
+                private_bus_address(), G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL, NULL, &error);
         g_assert_no_error(error);
         g_dbus_connection_signal_subscribe(daemon->bus, RM_BUS_NAME, NULL, NULL, NULL, NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_signal, daemon, NULL);
         g_dbus_connection_signal_subscribe(daemon->bus, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged", NULL, RM_BUS_NAME,

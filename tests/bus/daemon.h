@@ -12,7 +12,7 @@ typedef struct Daemon {
         char *directory; /* its XDG_RUNTIME_DIR, XDG_CONFIG_HOME and HOME */
         GDBusConnection *bus;
         FakeSystemd *fake;
-        GPid pid;        /* 0: it has exited */
+        GPid pid; /* 0: it has exited */
         int status;
         gboolean has_name;
         GPtrArray *warnings; /* codes of the signal Warning */
@@ -21,7 +21,7 @@ typedef struct Daemon {
 typedef struct Call {
         gboolean done;
         GVariant *reply;
-        char *error;   /* of ours without its prefix, NULL: it was a success */
+        char *error; /* of ours without its prefix, NULL: it was a success */
         char *message;
 } Call;
 

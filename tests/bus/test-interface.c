@@ -68,9 +68,9 @@ static char *introspect(const Interface *interface) {
         server = connection_new(pair[0], true);
         client = connection_new(pair[1], false);
         g_assert_cmpint(sd_bus_add_object_vtable(server, NULL, RM_OBJECT_PATH, interface->name, interface->vtable, &server), >=, 0);
-        g_assert_cmpint(sd_bus_call_method_async(client, &call, NULL, RM_OBJECT_PATH, "org.freedesktop.DBus.Introspectable", "Introspect", on_reply,
-                                                 &reply, NULL),
-                        >=, 0);
+        g_assert_cmpint(
+                sd_bus_call_method_async(client, &call, NULL, RM_OBJECT_PATH, "org.freedesktop.DBus.Introspectable", "Introspect", on_reply, &reply, NULL), >=,
+                0);
         while (!reply) {
                 int r = sd_bus_process(server, NULL), s = sd_bus_process(client, NULL);
 
@@ -281,8 +281,8 @@ static void add_sources(GString *all, const char *folder) {
                 if (g_file_test(path, G_FILE_TEST_IS_DIR))
                         add_sources(all, path);
                 /* A list of all names uses none, and nor does this test. */
-                else if ((g_str_has_suffix(name, ".c") || g_str_has_suffix(name, ".h") || g_str_has_suffix(name, ".py")) &&
-                         strcmp(name, "names.h") != 0 && strcmp(name, "test-interface.c") != 0 && g_file_get_contents(path, &text, NULL, NULL))
+                else if ((g_str_has_suffix(name, ".c") || g_str_has_suffix(name, ".h") || g_str_has_suffix(name, ".py")) && strcmp(name, "names.h") != 0 &&
+                         strcmp(name, "test-interface.c") != 0 && g_file_get_contents(path, &text, NULL, NULL))
                         g_string_append(all, text);
         }
 }

@@ -19,8 +19,8 @@ static char *cgroups;
 static void finish(Daemon *daemon) {
         g_autofree char *path = g_strdup("/org/example/RuntimeManager/runtime/a");
 
-        g_dbus_connection_call(daemon->bus, "org.example.RuntimeManager", path, "org.example.RuntimeManager.Runtime", "CloseInput", NULL, NULL, 0, -1, NULL, NULL,
-                               NULL);
+        g_dbus_connection_call(daemon->bus, "org.example.RuntimeManager", path, "org.example.RuntimeManager.Runtime", "CloseInput", NULL, NULL, 0, -1, NULL,
+                               NULL, NULL);
 }
 
 static void assert_started(Daemon *daemon, const char *script, const char *more) {

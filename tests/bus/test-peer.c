@@ -112,7 +112,11 @@ static void on_rewind(void *userdata, Peer *peer) {
 }
 
 static const PeerHandler handler = {
-        .on_asked = on_asked, .on_acknowledged = on_acknowledged, .on_rewind = on_rewind, .on_room = on_room, .on_gone = on_gone,
+        .on_asked = on_asked,
+        .on_acknowledged = on_acknowledged,
+        .on_rewind = on_rewind,
+        .on_room = on_room,
+        .on_gone = on_gone,
 };
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {

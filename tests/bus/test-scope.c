@@ -49,7 +49,7 @@ static void on_stopping(void *userdata) {
 
 static void on_gone(void *userdata, ScopeResult result) {
         static const char *const words[] = {
-                [SCOPE_RESULT_UNKNOWN] = "gone", [SCOPE_RESULT_SUCCESS] = "gone:success", [SCOPE_RESULT_RESOURCES] = "gone:resources",
+                [SCOPE_RESULT_UNKNOWN] = "gone",         [SCOPE_RESULT_SUCCESS] = "gone:success",   [SCOPE_RESULT_RESOURCES] = "gone:resources",
                 [SCOPE_RESULT_TIMEOUT] = "gone:timeout", [SCOPE_RESULT_OOM_KILL] = "gone:oom-kill",
         };
 
@@ -192,8 +192,8 @@ static void test_results(void) {
         static const struct {
                 const char *state, *result, *seen;
         } table[] = {
-                {"inactive", "success", "gone:success"}, {"failed", "timeout", "gone:timeout"},   {"failed", "oom-kill", "gone:oom-kill"},
-                {"failed", "resources", "gone:resources"}, {"failed", "something-new", "gone"}, {"inactive", "", "gone"},
+                {"inactive", "success", "gone:success"},   {"failed", "timeout", "gone:timeout"}, {"failed", "oom-kill", "gone:oom-kill"},
+                {"failed", "resources", "gone:resources"}, {"failed", "something-new", "gone"},   {"inactive", "", "gone"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {

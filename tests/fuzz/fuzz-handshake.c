@@ -22,19 +22,19 @@ static const struct {
         const char *line;
         int (*report)(Handshake *handshake, HandshakeOutcome *ret);
 } reports[] = {
-        { "!executed", handshake_executed },
-        { "!line", handshake_line_matched },
-        { "!opened", handshake_opened },
-        { "!closed", handshake_closed },
+        {"!executed", handshake_executed},
+        {"!line", handshake_line_matched},
+        {"!opened", handshake_opened},
+        {"!closed", handshake_closed},
 };
 
 static const struct {
         const char *prefix;
         int (*report)(Handshake *handshake, const void *bytes, size_t size, HandshakeOutcome *ret);
 } reports_of_bytes[] = {
-        { "!notify ", handshake_notify },
-        { "!long ", handshake_too_long },
-        { "", handshake_message },
+        {"!notify ", handshake_notify},
+        {"!long ", handshake_too_long},
+        {"", handshake_message},
 };
 
 static void check_text(const char *text) {

@@ -21,9 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void add_value(GHashTable *values, const KindOption *option) {
         static const char *const texts[_KIND_OPTION_TYPE_MAX] = {
-                [KIND_OPTION_STRING] = "a ${b} %h",   [KIND_OPTION_STRINGS] = "a '' 'b c'", [KIND_OPTION_BOOLEAN] = "yes",
-                [KIND_OPTION_INTEGER] = "-1",         [KIND_OPTION_SIZE] = "64K",           [KIND_OPTION_TIME] = "1min 30s",
-                [KIND_OPTION_PATH] = "/a/path",
+                [KIND_OPTION_STRING] = "a ${b} %h", [KIND_OPTION_STRINGS] = "a '' 'b c'", [KIND_OPTION_BOOLEAN] = "yes",  [KIND_OPTION_INTEGER] = "-1",
+                [KIND_OPTION_SIZE] = "64K",         [KIND_OPTION_TIME] = "1min 30s",      [KIND_OPTION_PATH] = "/a/path",
         };
         g_autoptr(KindValue) value = NULL;
         g_autofree char *problem = NULL;
@@ -80,7 +79,7 @@ static int read_texts(KindFile *file, const char *text, size_t size, char **ret_
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        static const char *const reserved[] = { "Command", NULL };
+        static const char *const reserved[] = {"Command", NULL};
         g_autoptr(KindFile) file = kind_file_new();
         g_autoptr(Kind) kind = NULL;
         g_autoptr(GHashTable) values = kind_values_new();

@@ -15,8 +15,8 @@ Call *call_begin(Client *client, const char *path, const char *method, GVariant 
         Call *call = g_new0(Call, 1);
 
         call->h = client->harness;
-        g_dbus_connection_call(client->bus, RM_BUS_NAME, path ?: RM_OBJECT_PATH, path ? RM_RUNTIME_INTERFACE : RM_MANAGER_INTERFACE, method, parameters, NULL, 0,
-                               (int) (HARNESS_DEADLINE_USEC / 1000), NULL, on_reply, call);
+        g_dbus_connection_call(client->bus, RM_BUS_NAME, path ?: RM_OBJECT_PATH, path ? RM_RUNTIME_INTERFACE : RM_MANAGER_INTERFACE, method, parameters, NULL,
+                               0, (int) (HARNESS_DEADLINE_USEC / 1000), NULL, on_reply, call);
         return call;
 }
 

@@ -35,5 +35,5 @@ GVariant *nth_report(Harness *h, const char *path, guint n);
 /* Also while the daemon runs, unlike harness_add_kind(). */
 void add_kind(Harness *h, const char *name, const char *text);
 /* Ready when it has said the line. */
-#define LINE_KIND(exec, line, timeout) \
+#define LINE_KIND(exec, line, timeout)                                                                                                                         \
         "[Kind]\nDescription=Says a word\nExec=/bin/sh -c \"" exec "; exec sleep 1000\"\n[Handshake]\nType=line\nLine=" line "\nTimeoutSec=" timeout "\n"

@@ -68,8 +68,8 @@ LineLog *line_log_new(Harness *h, GDBusConnection *bus, const char *path, guint6
         log->next = first;
         if (bus) {
                 log->bus = g_object_ref(bus);
-                log->subscription = g_dbus_connection_signal_subscribe(bus, NULL, RM_RUNTIME_INTERFACE, NULL, path, NULL, G_DBUS_SIGNAL_FLAGS_NONE,
-                                                                       on_signal, log, NULL);
+                log->subscription =
+                        g_dbus_connection_signal_subscribe(bus, NULL, RM_RUNTIME_INTERFACE, NULL, path, NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_signal, log, NULL);
         }
         return log;
 }

@@ -18,8 +18,8 @@ typedef struct LineLog {
         guint64 next;                  /* the number that is to come; 0: any */
         guint64 n_received, n_dropped; /* lines */
         gboolean ended;
-        guint64 report_last;           /* LastLine of the report */
-        guint64 last_at_end;           /* how far it had come when Ended came */
+        guint64 report_last; /* LastLine of the report */
+        guint64 last_at_end; /* how far it had come when Ended came */
 } LineLog;
 
 LineLog *line_log_new(Harness *h, GDBusConnection *bus, const char *path, guint64 first);

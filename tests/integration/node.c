@@ -99,8 +99,20 @@ static char *run_erl(Harness *h, const Connection *connection, const char *expre
         g_autofree char *expression_variable = g_strconcat("EXPRESSION=", expression, NULL);
         const char *host = strchr(connection->node, '@') + 1;
         gboolean is_long = strchr(host, '.') != NULL;
-        const char *const argv[] = {"erl",   "-noshell", "-hidden",      "-start_epmd", "false", "-erl_epmd_port", port, "-dist_listen",
-                                    "false", is_long ? "-name" : "-sname", is_long ? "stock@127.0.0.1" : "stock", "-eval", script, NULL};
+        const char *const argv[] = {"erl",
+                                    "-noshell",
+                                    "-hidden",
+                                    "-start_epmd",
+                                    "false",
+                                    "-erl_epmd_port",
+                                    port,
+                                    "-dist_listen",
+                                    "false",
+                                    is_long ? "-name" : "-sname",
+                                    is_long ? "stock@127.0.0.1" : "stock",
+                                    "-eval",
+                                    script,
+                                    NULL};
         const char *const variables[] = {home_variable, node_variable, expression_variable, NULL};
 
         return g_strchomp(node_run_program(h, argv, variables));

@@ -15,9 +15,9 @@ typedef GVariant *(*MakeOptions)(void);
 
 typedef struct BadStart {
         const char *name;
-        const char *kind;     /* NULL: command */
-        const char *options;  /* in GVariant's text format */
-        MakeOptions make;     /* instead of options */
+        const char *kind;    /* NULL: command */
+        const char *options; /* in GVariant's text format */
+        MakeOptions make;    /* instead of options */
         const char *error;
         const char *mentions; /* what the message must have */
 } BadStart;
@@ -122,19 +122,23 @@ static GVariant *make_twice(void) {
         return g_variant_builder_end(&builder);
 }
 
-#define START(title, text, ...) {.name = title, .options = text, __VA_ARGS__}
-#define OPTION(title, option, value) {.name = title, .options = "{" COMMAND ", '" option "': <" value ">}", .error = "InvalidOption", .mentions = option}
+#define START(title, text, ...)                                                                                                                                \
+        { .name = title, .options = text, __VA_ARGS__ }
+#define OPTION(title, option, value)                                                                                                                           \
+        { .name = title, .options = "{" COMMAND ", '" option "': <" value ">}", .error = "InvalidOption", .mentions = option }
 
 static const BadStart bad_starts[] = {
         START("unknown kind", "{" COMMAND "}", .kind = "cobol", .error = "NoSuchKind", .mentions = "cobol"),
         START("empty kind", "{" COMMAND "}", .kind = "", .error = "NoSuchKind", .mentions = ""),
         START("a kind that is a path", "{" COMMAND "}", .kind = "../command", .error = "NoSuchKind", .mentions = "../command"),
         START("a kind whose file has a mistake", "{" COMMAND "}", .kind = "broken", .error = "NoSuchKind", .mentions = "broken.kind:2"),
-        START("a kind whose program is missing", "@a{sv} {}", .kind = "missing", .error = "ExecutableNotFound", .mentions = "no Cobol executable found in PATH"),
+        START("a kind whose program is missing", "@a{sv} {}", .kind = "missing", .error = "ExecutableNotFound",
+              .mentions = "no Cobol executable found in PATH"),
         START("a kind's option that is required", "@a{sv} {}", .kind = "picky", .error = "InvalidOption", .mentions = "Where"),
         START("a kind's option with a relative path", "{'Where': <'here'>}", .kind = "picky", .error = "InvalidOption", .mentions = "Where"),
         START("a kind's option with a wrong type", "{'Where': <1>}", .kind = "picky", .error = "InvalidOption", .mentions = "Where"),
-        START("a kind's option with a value that isn't allowed", "{'Where': <'/'>, 'Mode': <'c'>}", .kind = "picky", .error = "InvalidOption", .mentions = "Mode"),
+        START("a kind's option with a value that isn't allowed", "{'Where': <'/'>, 'Mode': <'c'>}", .kind = "picky", .error = "InvalidOption",
+              .mentions = "Mode"),
         START("Command for a kind that has one", "{'Where': <'/'>, " COMMAND "}", .kind = "picky", .error = "InvalidOption", .mentions = "Command"),
 
         OPTION("unknown option", "Colour", "'red'"),

@@ -10,12 +10,13 @@
 
 /* One that runs this on the real Elixir instead of what the kind says; `socket` is connected, and `ref` is that of this start. */
 static char *add_speaker(Harness *h, const char *code) {
-        g_autofree char *text = g_strconcat("{:ok, socket} = :gen_tcp.connect({:local, System.get_env(\"RUNTIME_MANAGER_SOCKET\")}, 0, [:binary, active: false])\n"
-                                            "ref = System.get_env(\"RUNTIME_MANAGER_INIT_REF\")\n"
-                                            "say = fn text -> :ok = :gen_tcp.send(socket, text <> \"\\n\") end\n"
-                                            "hello = fn ref -> say.(~s({\"jsonrpc\":\"2.0\",\"method\":\"node_started\",\"params\":"
-                                            "{\"protocol\":1,\"init_ref\":\"#{ref}\",\"pid\":#{System.pid()},\"capabilities\":{}}})) end\n",
-                                            code, "\nreceive do\n  :never -> :ok\nend\n", NULL);
+        g_autofree char *text =
+                g_strconcat("{:ok, socket} = :gen_tcp.connect({:local, System.get_env(\"RUNTIME_MANAGER_SOCKET\")}, 0, [:binary, active: false])\n"
+                            "ref = System.get_env(\"RUNTIME_MANAGER_INIT_REF\")\n"
+                            "say = fn text -> :ok = :gen_tcp.send(socket, text <> \"\\n\") end\n"
+                            "hello = fn ref -> say.(~s({\"jsonrpc\":\"2.0\",\"method\":\"node_started\",\"params\":"
+                            "{\"protocol\":1,\"init_ref\":\"#{ref}\",\"pid\":#{System.pid()},\"capabilities\":{}}})) end\n",
+                            code, "\nreceive do\n  :never -> :ok\nend\n", NULL);
         static unsigned n;
         g_autofree char *name = g_strdup_printf("speaker-%u.exs", ++n), *file = harness_add_file(h, name, text, 0644), *elixir = node_find_program("elixir");
         g_autofree char *script = g_strdup_printf("#!/bin/sh\nexec %s %s\n", elixir, file);
@@ -48,7 +49,7 @@ static void test_endless_output(Harness *h) {
         harness_start_daemon(h, NULL);
         elixir = node_add_elixir(h, "#!/bin/sh\nexec erl -noshell -eval 'F = fun F() -> io:put_chars(\"no end\\n\"), F() end, F().'\n");
         report = node_fail(h, node_options("{'Environment': <[%s]>, 'TimeoutHandshakeUSec': <uint64 2000000>, 'TimeoutStopUSec': <uint64 1000000>}", elixir),
-                      "{'Result': <'timeout'>, 'Message': <'connection timed out'>, 'Phase': <'connecting'>}");
+                           "{'Result': <'timeout'>, 'Message': <'connection timed out'>, 'Phase': <'connecting'>}");
         node_check_text(report_string(report, "OutputTail"), "no end\n");
 }
 
@@ -59,7 +60,7 @@ static void test_closed_connection(Harness *h) {
         harness_start_daemon(h, NULL);
         elixir = add_speaker(h, ":gen_tcp.close(socket)");
         report = node_fail(h, node_options("{'Environment': <[%s]>}", elixir),
-                      "{'Result': <'handshake-failed'>, 'Reason': <'connection-closed'>, 'Phase': <'connecting'>}");
+                           "{'Result': <'handshake-failed'>, 'Reason': <'connection-closed'>, 'Phase': <'connecting'>}");
         node_check_text(report_string(report, "Message"), "closed its control connection before it was ready");
 }
 

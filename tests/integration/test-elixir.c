@@ -35,8 +35,8 @@ static void test_executable(Harness *h) {
         g_autoptr(GVariant) report = NULL;
 
         harness_start_daemon(h, NULL);
-        message = client_call_fails(h->client, NULL, "StartRuntime",
-                                    g_variant_new_parsed("('elixir-standalone', {'Environment': <['PATH=/nowhere']>})"), "ExecutableNotFound");
+        message = client_call_fails(h->client, NULL, "StartRuntime", g_variant_new_parsed("('elixir-standalone', {'Environment': <['PATH=/nowhere']>})"),
+                                    "ExecutableNotFound");
         g_assert_cmpstr(message, ==, "no Elixir executable found in PATH");
         client_sync(h->client);
         g_assert_null(client_find_signal(h->client, NULL, "RuntimeAdded", 0));
@@ -72,9 +72,9 @@ static void test_terminated(Harness *h) {
         harness_start_daemon(h, NULL);
         failing = node_add_elixir(h, "#!/bin/sh\necho something is wrong >&2\nexit 1\n");
         before = node_fail(h, node_options("{'Environment': <[%s]>}", failing),
-                      "{'Result': <'handshake-failed'>, 'Reason': <'exited-before-ready'>, 'Phase': <'connecting'>, 'ExitCode': <1>,"
-                      " 'Message': <'Elixir process terminated unexpectedly: it exited with status 1 before it was ready.'>,"
-                      " 'OutputTail': <'something is wrong\\n'>}");
+                           "{'Result': <'handshake-failed'>, 'Reason': <'exited-before-ready'>, 'Phase': <'connecting'>, 'ExitCode': <1>,"
+                           " 'Message': <'Elixir process terminated unexpectedly: it exited with status 1 before it was ready.'>,"
+                           " 'OutputTail': <'something is wrong\\n'>}");
 
         path = node_start_ready(h, node_options(NULL));
         node_tell(h->client, path, "spawn(fn -> IO.puts(:standard_error, \"last words\"); System.halt(3) end)");
@@ -102,8 +102,8 @@ static void test_time_out(Harness *h) {
         client_stop(h->client, path);
 
         report = node_fail(h, node_options("{'Environment': <[%s]>, 'TimeoutHandshakeUSec': <uint64 1000000>}", silent),
-                      "{'Result': <'timeout'>, 'Reason': <'handshake-deadline'>, 'Phase': <'connecting'>, 'RequestedBy': <'limit'>,"
-                      " 'Message': <'connection timed out'>}");
+                           "{'Result': <'timeout'>, 'Reason': <'handshake-deadline'>, 'Phase': <'connecting'>, 'RequestedBy': <'limit'>,"
+                           " 'Message': <'connection timed out'>}");
 }
 
 static void test_exactly_one(Harness *h) {
@@ -118,8 +118,9 @@ static void test_exactly_one(Harness *h) {
         node_check_signals(h, path, TRUE);
 
         failing = node_add_elixir(h, "#!/bin/sh\nexit 0\n");
-        failed = node_fail(h, node_options("{'Environment': <[%s]>}", failing),
-                      "{'Result': <'handshake-failed'>, 'Message': <'Elixir process terminated unexpectedly: it exited with status 0 before it was ready.'>}");
+        failed = node_fail(
+                h, node_options("{'Environment': <[%s]>}", failing),
+                "{'Result': <'handshake-failed'>, 'Message': <'Elixir process terminated unexpectedly: it exited with status 0 before it was ready.'>}");
 }
 
 static void test_owner(Harness *h) {

@@ -32,8 +32,7 @@ static gboolean add_protocol_kinds(Harness *h) {
 }
 
 static char *start_peer(Harness *h, const char *transport, const char *behaviour, guint64 handshake_usec) {
-        return client_start(h->client, transport,
-                            g_variant_new_parsed("{'Arguments': <[%s]>, 'TimeoutHandshakeUSec': <%t>}", behaviour, handshake_usec));
+        return client_start(h->client, transport, g_variant_new_parsed("{'Arguments': <[%s]>, 'TimeoutHandshakeUSec': <%t>}", behaviour, handshake_usec));
 }
 
 static void wait_ready(Harness *h, const char *path) {
@@ -95,9 +94,7 @@ static void test_protocol(Harness *h) {
 }
 
 static void test_protocol_extras(Harness *h) {
-        static const struct {
-                const char *behaviour, *status;
-        } cases[] = {{"status", "Counting sheep"}, {"chatty", "the last"}, {"asks", ""}};
+        static const struct { const char *behaviour, *status; } cases[] = {{"status", "Counting sheep"}, {"chatty", "the last"}, {"asks", ""}};
 
         if (!add_protocol_kinds(h))
                 return;
@@ -203,7 +200,9 @@ static void test_shell(Harness *h) {
                                   "exec 5<&0\n"
                                   "say() { printf '{\"jsonrpc\":\"2.0\",%s}\\n' \"$1\" >&4; }\n"
                                   "id_of() { printf '%s' \"$1\" | sed 's/.*\"id\": *\\([0-9]*\\).*/\\1/'; }\n"
-                                  "say \"\\\"method\\\":\\\"node_started\\\",\\\"params\\\":{\\\"protocol\\\":1,\\\"init_ref\\\":\\\"$RUNTIME_MANAGER_INIT_REF\\\",\\\"pid\\\":$$}\"\n"
+                                  "say "
+                                  "\"\\\"method\\\":\\\"node_started\\\",\\\"params\\\":{\\\"protocol\\\":1,\\\"init_ref\\\":\\\"$RUNTIME_MANAGER_INIT_REF\\\","
+                                  "\\\"pid\\\":$$}\"\n"
                                   "read -r request <&3\n"
                                   "say \"\\\"id\\\":1,\\\"result\\\":{}\"\n"
                                   "read -r initialized <&3\n"
@@ -240,9 +239,9 @@ static void test_line(Harness *h) {
 
         harness_add_kind(h, "server", "[Kind]\n[Handshake]\nType=line\nLine=^Listening on port [0-9]+$\n");
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "server",
-                            options_shell("echo Listening on port; echo loading >&2; read line; echo Listening on port 80; read line; exit 0",
-                                          "{'Input': <'pipe'>}"));
+        path = client_start(
+                h->client, "server",
+                options_shell("echo Listening on port; echo loading >&2; read line; echo Listening on port 80; read line; exit 0", "{'Input': <'pipe'>}"));
         g_variant_unref(client_call(h->client, path, "Subscribe", g_variant_new("(tu)", (guint64) 0, 2)));
         client_wait_signal(h->client, path, "OutputLines");
         state = client_get_string(h->client, path, "State");
@@ -292,7 +291,8 @@ static void test_notify_extends(Harness *h) {
                 g_test_skip("there is no systemd-notify");
                 return;
         }
-        path = client_start(h->client, "service", options_shell("systemd-notify EXTEND_TIMEOUT_USEC=20000000; sleep 3; systemd-notify --ready; exec sleep 1000", NULL));
+        path = client_start(h->client, "service",
+                            options_shell("systemd-notify EXTEND_TIMEOUT_USEC=20000000; sleep 3; systemd-notify --ready; exec sleep 1000", NULL));
         wait_ready(h, path);
         g_variant_unref(stop(h, path));
 }

@@ -35,8 +35,8 @@ static int open_input(Client *client, const char *path) {
         gint32 index;
         int fd;
 
-        reply = g_dbus_connection_call_with_unix_fd_list_sync(client->bus, RM_BUS_NAME, path, RM_RUNTIME_INTERFACE, "OpenInput", NULL,
-                                                              G_VARIANT_TYPE("(h)"), G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, &fds, NULL, &error);
+        reply = g_dbus_connection_call_with_unix_fd_list_sync(client->bus, RM_BUS_NAME, path, RM_RUNTIME_INTERFACE, "OpenInput", NULL, G_VARIANT_TYPE("(h)"),
+                                                              G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, &fds, NULL, &error);
         g_assert_no_error(error);
         g_variant_get(reply, "(h)", &index);
         fd = g_unix_fd_list_get(fds, index, &error);

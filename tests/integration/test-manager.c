@@ -258,8 +258,8 @@ static void test_who_am_i(Harness *h) {
         g_autoptr(GVariant) report = NULL;
 
         harness_start_daemon(h, NULL);
-        path = client_start_shell(h->client, "gdbus call --session --dest " RM_BUS_NAME " --object-path " RM_OBJECT_PATH
-                                             " --method " RM_MANAGER_INTERFACE ".GetRuntimeByPID 0");
+        path = client_start_shell(h->client, "gdbus call --session --dest " RM_BUS_NAME " --object-path " RM_OBJECT_PATH " --method " RM_MANAGER_INTERFACE
+                                             ".GetRuntimeByPID 0");
         report = client_wait_ended(h->client, path);
         text = client_read_text(h->client, path);
         g_test_message("%s", text);

@@ -62,8 +62,9 @@ static void check_lines(Harness *h, const Start *start, GPtrArray *lines) {
 
 static void check_report(Harness *h, const Start *start) {
         g_autoptr(GVariant) report = g_variant_get_child_value(client_find_signal(h->client, start->path, "Ended", 0)->parameters, 0), kept = NULL;
-        g_autofree char *expected = g_strdup_printf("{'Result': <'%s'>, 'Reason': <'exited'>, 'ExitCode': <%u>, 'LastLine': <uint64 %u>, 'Leftovers': <uint32 0>}",
-                                                    start->index == 0 ? "success" : "exit-code", start->index, N_LINES);
+        g_autofree char *expected =
+                g_strdup_printf("{'Result': <'%s'>, 'Reason': <'exited'>, 'ExitCode': <%u>, 'LastLine': <uint64 %u>, 'Leftovers': <uint32 0>}",
+                                start->index == 0 ? "success" : "exit-code", start->index, N_LINES);
 
         report_check(report, expected, "Signal RequestedBy StopStage");
         g_assert_null(client_find_signal(h->client, start->path, "Ended", 1));
@@ -81,8 +82,8 @@ static void test_200(Harness *h) {
 
                 starts[i] = (Start){.h = h, .index = i};
                 g_dbus_connection_call(h->client->bus, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StartRuntime",
-                                       g_variant_new("(s@a{sv})", "command", options_shell(script, NULL)), NULL, 0,
-                                       HARNESS_DEADLINE_USEC / 1000, NULL, on_started, &starts[i]);
+                                       g_variant_new("(s@a{sv})", "command", options_shell(script, NULL)), NULL, 0, HARNESS_DEADLINE_USEC / 1000, NULL,
+                                       on_started, &starts[i]);
         }
         harness_wait(h, all_are_started, starts, "all runtimes are started");
         harness_wait(h, all_have_ended, h->client, "all runtimes have ended");

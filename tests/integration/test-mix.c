@@ -11,11 +11,11 @@
 #include "harness.h"
 #include "node.h"
 
-#define PROJECT(module, settings, application)                            \
-        "defmodule " module ".MixProject do\n"                            \
-        "  use Mix.Project\n"                                             \
-        "  def project, do: [version: \"0.1.0\", " settings "]\n"         \
-        "  def application, do: [" application "]\n"                      \
+#define PROJECT(module, settings, application)                                                                                                                 \
+        "defmodule " module ".MixProject do\n"                                                                                                                 \
+        "  use Mix.Project\n"                                                                                                                                  \
+        "  def project, do: [version: \"0.1.0\", " settings "]\n"                                                                                              \
+        "  def application, do: [" application "]\n"                                                                                                           \
         "end\n"
 
 /* files: path in the project, text, ...; NULL at the end. The project's directory. */
@@ -132,8 +132,7 @@ static void test_row(Harness *h) {
         g_assert_true(first < second);
         node_check_text(second, "Generated good app\n");
 
-        node_check(h->client, path, "{Good.hello(), Mix.env(), System.argv()}",
-                   "{world,dev,[<<\"a b\">>,<<\"c\">>]}");
+        node_check(h->client, path, "{Good.hello(), Mix.env(), System.argv()}", "{world,dev,[<<\"a b\">>,<<\"c\">>]}");
         value = g_strdup_printf("<<\"%s\">>", project);
         node_check(h->client, path, "File.cwd!()", value);
         client_stop(h->client, path);
@@ -171,7 +170,8 @@ static void test_compile_error(Harness *h) {
 }
 
 static void test_missing_dependency(Harness *h) {
-        g_autofree char *path_missing = add_project(h, "lonely", "mix.exs", PROJECT("Lonely", "app: :lonely, deps: [{:nobody, path: \"../nobody\"}]", ""), NULL);
+        g_autofree char *path_missing =
+                add_project(h, "lonely", "mix.exs", PROJECT("Lonely", "app: :lonely, deps: [{:nobody, path: \"../nobody\"}]", ""), NULL);
         g_autofree char *output = NULL;
 
         harness_start_daemon(h, NULL);
@@ -194,7 +194,8 @@ static void test_no_hex(Harness *h) {
 }
 
 static void test_silent_step(Harness *h) {
-        g_autofree char *project = add_project(h, "slow", "mix.exs", "receive do\n  :never -> :ok\nafter\n  60_000 -> :ok\nend\n" PROJECT("Slow", "app: :slow", ""), NULL);
+        g_autofree char *project =
+                add_project(h, "slow", "mix.exs", "receive do\n  :never -> :ok\nafter\n  60_000 -> :ok\nend\n" PROJECT("Slow", "app: :slow", ""), NULL);
         g_autofree char *path = NULL;
         g_autoptr(GVariant) report = NULL;
 
@@ -229,9 +230,10 @@ static void test_crash_at_start(Harness *h) {
 
 static void test_umbrella(Harness *h) {
         g_autofree char *project = add_project(
-                h, "umbrella", "mix.exs", "defmodule Umbrella.MixProject do\n  use Mix.Project\n  def project, do: [apps_path: \"apps\", version: \"0.1.0\"]\nend\n",
-                "apps/one/mix.exs", PROJECT("One", "app: :one, build_path: \"../../_build\", deps_path: \"../../deps\", lockfile: \"../../mix.lock\"", ""),
-                "apps/one/lib/one.ex", "defmodule One do\n  def number, do: 1\nend\n", "apps/two/mix.exs",
+                h, "umbrella", "mix.exs",
+                "defmodule Umbrella.MixProject do\n  use Mix.Project\n  def project, do: [apps_path: \"apps\", version: \"0.1.0\"]\nend\n", "apps/one/mix.exs",
+                PROJECT("One", "app: :one, build_path: \"../../_build\", deps_path: \"../../deps\", lockfile: \"../../mix.lock\"", ""), "apps/one/lib/one.ex",
+                "defmodule One do\n  def number, do: 1\nend\n", "apps/two/mix.exs",
                 PROJECT("Two",
                         "app: :two, build_path: \"../../_build\", deps_path: \"../../deps\", lockfile: \"../../mix.lock\", deps: [{:one, in_umbrella: true}]",
                         ""),
@@ -255,8 +257,8 @@ static void test_path_dependency(Harness *h) {
                                                "lib/social.ex", "defmodule Social do\n  def friend, do: Friend.name()\nend\n", NULL);
         g_autofree char *path = NULL, *state = NULL;
 
-        g_free(add_project(h, "friend", "mix.exs", PROJECT("Friend", "app: :friend", ""), "lib/friend.ex",
-                           "defmodule Friend do\n  def name, do: :jane\nend\n", NULL));
+        g_free(add_project(h, "friend", "mix.exs", PROJECT("Friend", "app: :friend", ""), "lib/friend.ex", "defmodule Friend do\n  def name, do: :jane\nend\n",
+                           NULL));
         harness_start_daemon(h, NULL);
         path = start(h, project, NULL);
         state = client_wait_ready(h->client, path);

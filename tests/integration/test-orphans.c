@@ -10,11 +10,11 @@
 #include "harness.h"
 
 /* Five processes that ignore SIGTERM: a child, one in a session of its own, one whose parent has gone, and two that are both of it. */
-#define FIVE_STUBBORN                                        \
-        "trap '' TERM\n"                                     \
-        "sleep 1000 &\n"                                     \
-        "setsid sleep 1000 &\n"                              \
-        "(sleep 1000 &)\n"                                   \
+#define FIVE_STUBBORN                                                                                                                                          \
+        "trap '' TERM\n"                                                                                                                                       \
+        "sleep 1000 &\n"                                                                                                                                       \
+        "setsid sleep 1000 &\n"                                                                                                                                \
+        "(sleep 1000 &)\n"                                                                                                                                     \
         "(setsid sh -c 'sleep 1000 & exec sleep 1000' &)\n"
 
 typedef struct Crowd {
@@ -165,8 +165,7 @@ static void test_stopped_by_itself(Harness *h) {
         g_autoptr(GVariant) report = NULL;
 
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "command",
-                            options_shell("trap '' TERM; sh -c 'kill -STOP $$' & kill -STOP $$", "{'TimeoutStopUSec': <uint64 200000>}"));
+        path = client_start(h->client, "command", options_shell("trap '' TERM; sh -c 'kill -STOP $$' & kill -STOP $$", "{'TimeoutStopUSec': <uint64 200000>}"));
         wait_for_processes(h, 1);
         client_stop(h->client, path);
         report = wait_ended(h, path);

@@ -32,8 +32,8 @@ static void test_stages(Harness *h) {
 
         harness_start_daemon(h, NULL);
         owner = client_new(h);
-        path = client_start(owner, "command", options_shell("trap '' TERM; echo deaf; while :; do sleep 1; done",
-                                                            "{'Owner': <'caller'>, 'TimeoutStopUSec': <uint64 300000>}"));
+        path = client_start(owner, "command",
+                            options_shell("trap '' TERM; echo deaf; while :; do sleep 1; done", "{'Owner': <'caller'>, 'TimeoutStopUSec': <uint64 300000>}"));
         wait_printed(h, path);
         leave(h, owner);
         wait_owner_gone(h, path, "{'Phase': <'ready'>, 'StopStage': <'kill'>, 'Signal': <9>}");
@@ -110,10 +110,10 @@ static void test_required_at_once(Harness *h) {
                 g_autofree char *error = NULL, *message = NULL;
                 g_autoptr(GVariant) reply = NULL, report = NULL;
 
-                reply = client_try(h->client, NULL, "StartRuntime",
-                                   g_variant_new("(s@a{sv})", "command",
-                                                 options_shell("exec sleep 1000", "{'Owner': <'required'>, 'OwnerTimeoutUSec': <uint64 1>}")),
-                                   &error, &message);
+                reply = client_try(
+                        h->client, NULL, "StartRuntime",
+                        g_variant_new("(s@a{sv})", "command", options_shell("exec sleep 1000", "{'Owner': <'required'>, 'OwnerTimeoutUSec': <uint64 1>}")),
+                        &error, &message);
                 if (!reply) {
                         g_assert_cmpstr(error, ==, RM_ERROR_CANCELLED);
                         g_assert_cmpstr(message, ==, "Nobody took ownership of the runtime in time.");
@@ -161,8 +161,7 @@ static void test_required_and_released(Harness *h) {
 static void add_slow_kinds(Harness *h) {
         harness_add_kind(h, "slow-to-prepare",
                          "[Kind]\nDescription=Prepares and prepares\nExec=/bin/sleep 1000\n[Step dawdle]\nExec=/bin/sleep 1000\n[Handshake]\nType=exec\n");
-        harness_add_kind(h, "slow-to-connect",
-                         "[Kind]\nDescription=Says nothing\nExec=/bin/sleep 1000\n[Handshake]\nType=line\nLine=never\nTimeoutSec=1h\n");
+        harness_add_kind(h, "slow-to-connect", "[Kind]\nDescription=Says nothing\nExec=/bin/sleep 1000\n[Handshake]\nType=line\nLine=never\nTimeoutSec=1h\n");
 }
 
 static void test_before_ready(Harness *h) {
@@ -189,8 +188,8 @@ static void test_while_starting(Harness *h) {
                 g_autoptr(GVariant) report = NULL;
 
                 g_dbus_connection_call(owner->bus, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StartRuntime",
-                                       g_variant_new("(s@a{sv})", "command", options_shell("exec sleep 1000", "{'Owner': <'caller'>}")), NULL, 0, -1, NULL, NULL,
-                                       NULL);
+                                       g_variant_new("(s@a{sv})", "command", options_shell("exec sleep 1000", "{'Owner': <'caller'>}")), NULL, 0, -1, NULL,
+                                       NULL, NULL);
                 client_wait_nth_signal(h->client, RM_OBJECT_PATH, "RuntimeAdded", i);
                 client_free(owner);
                 report = g_variant_get_child_value(client_wait_nth_signal(h->client, NULL, "Ended", i)->parameters, 0);

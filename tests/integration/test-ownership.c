@@ -7,8 +7,8 @@
 #include "owner.h"
 
 static void start_fails(Harness *h, const char *more, const char *mentioned) {
-        g_autofree char *message = client_call_fails(h->client, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("exit 0", more)),
-                                                     "InvalidOption");
+        g_autofree char *message =
+                client_call_fails(h->client, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("exit 0", more)), "InvalidOption");
 
         if (!strstr(message, mentioned))
                 harness_fail(h, "the message doesn't mention \"%s\": %s", mentioned, message);
@@ -244,8 +244,9 @@ static void test_while_stopping(Harness *h) {
 
         harness_start_daemon(h, NULL);
         owner = client_new(h);
-        path = client_start(owner, "command", options_shell("trap '' TERM; echo deaf; while :; do sleep 1; done",
-                                                            "{'Owner': <'required'>, 'TimeoutStopUSec': " AN_HOUR ", 'OwnerTimeoutUSec': " AN_HOUR "}"));
+        path = client_start(owner, "command",
+                            options_shell("trap '' TERM; echo deaf; while :; do sleep 1; done",
+                                          "{'Owner': <'required'>, 'TimeoutStopUSec': " AN_HOUR ", 'OwnerTimeoutUSec': " AN_HOUR "}"));
         take(owner, path, "@a{sv} {}");
         wait_printed(h, path);
         client_stop(h->client, path);

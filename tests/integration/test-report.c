@@ -109,7 +109,10 @@ static void check_exec_failure(Harness *h, const char *program, const char *reas
 
 static void test_exec_failure(Harness *h) {
         g_autofree char *interpreter = harness_add_file(h, "bad-interpreter", "#!/no/such/interpreter\n", 0755);
-        g_autofree char *garbage = harness_add_file(h, "garbage", "\x7f" "ELF is not all of it", 0755);
+        g_autofree char *garbage = harness_add_file(h, "garbage",
+                                                    "\x7f"
+                                                    "ELF is not all of it",
+                                                    0755);
 
         harness_start_daemon(h, NULL);
         check_exec_failure(h, interpreter, "executable-not-found", "No such file");
@@ -170,7 +173,8 @@ static void test_stages(Harness *h) {
 
         harness_add_kind(h, "polite", "[Kind]\n[Stop]\nSignal=SIGUSR1\nTimeoutSec=200ms\n");
         harness_start_daemon(h, NULL);
-        polite = start_and_hear(h, "polite", options_shell("trap 'exit 4' USR1; echo ready; while :; do sleep 0.1; done", "{'TimeoutStopUSec': <uint64 20000000>}"));
+        polite = start_and_hear(h, "polite",
+                                options_shell("trap 'exit 4' USR1; echo ready; while :; do sleep 0.1; done", "{'TimeoutStopUSec': <uint64 20000000>}"));
         by_request = stop(h, polite);
         check_stopped(by_request, "request", "'ExitCode': <4>");
 
@@ -203,8 +207,7 @@ static void test_second_stop_shortens(Harness *h) {
         g_autoptr(GVariant) first = NULL, longer = NULL, shorter = NULL, report = NULL;
 
         harness_start_daemon(h, NULL);
-        path = start_and_hear(h, "command",
-                              options_shell("trap '' TERM; echo ready; while :; do sleep 1; done", "{'TimeoutStopUSec': <uint64 3600000000>}"));
+        path = start_and_hear(h, "command", options_shell("trap '' TERM; echo ready; while :; do sleep 1; done", "{'TimeoutStopUSec': <uint64 3600000000>}"));
         client_stop(h->client, path);
         first = client_get(h->client, path, "Deadline");
         g_variant_unref(client_call(h->client, path, "Stop", g_variant_new_parsed("({'TimeoutStopUSec': <uint64 7200000000>},)")));
@@ -278,8 +281,7 @@ static void test_stubborn_unit_stopped(Harness *h) {
         g_autoptr(GVariant) report = NULL;
 
         harness_start_daemon(h, NULL);
-        path = start_and_hear(h, "command",
-                              options_shell("trap '' TERM; echo ready; while :; do sleep 1; done", "{'TimeoutStopUSec': <uint64 300000>}"));
+        path = start_and_hear(h, "command", options_shell("trap '' TERM; echo ready; while :; do sleep 1; done", "{'TimeoutStopUSec': <uint64 300000>}"));
         unit = client_get_string(h->client, path, "Unit");
         harness_call_systemd("StopUnit", g_variant_new("(ss)", unit, "replace"));
         report = client_wait_ended(h->client, path);
@@ -366,7 +368,11 @@ static void test_tail(Harness *h) {
         g_assert_true(g_str_has_suffix(tail, "\nline 1000\n"));
 
         binary = run(h, "printf 'a\\377b\\000c'; exit 1", NULL);
-        report_check(binary, "{'OutputTail': <'a\xef\xbf\xbd" "b\xef\xbf\xbd" "c'>}", NULL);
+        report_check(binary,
+                     "{'OutputTail': <'a\xef\xbf\xbd"
+                     "b\xef\xbf\xbd"
+                     "c'>}",
+                     NULL);
 }
 
 int main(int argc, char *argv[]) {

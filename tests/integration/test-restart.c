@@ -212,8 +212,9 @@ static void test_stopping_by_itself(Harness *h) {
         g_autoptr(GVariant) report = NULL;
 
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "command", options_shell("(trap '' TERM; echo left; while :; do sleep 1; done) & read line",
-                                                                "{'Input': <'pipe'>, 'TimeoutStopUSec': <uint64 1000000>}"));
+        path = client_start(
+                h->client, "command",
+                options_shell("(trap '' TERM; echo left; while :; do sleep 1; done) & read line", "{'Input': <'pipe'>, 'TimeoutStopUSec': <uint64 1000000>}"));
         subscribe(h->client, path);
         wait_lines(h->client, path, 1);
         g_variant_unref(client_call(h->client, path, "WriteInput", g_variant_new("(^ay)", "go\n")));
@@ -412,7 +413,8 @@ static void test_retained(Harness *h) {
         g_autofree char *path = NULL, *witness = NULL;
 
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "command", options_shell("[ -e $HOME/second ] && exec sleep 1000; touch $HOME/second", "{'RetainUSec': <uint64 3000000>}"));
+        path = client_start(h->client, "command",
+                            options_shell("[ -e $HOME/second ] && exec sleep 1000; touch $HOME/second", "{'RetainUSec': <uint64 3000000>}"));
         g_variant_unref(client_wait_ended(h->client, path));
         restart(h->client, path);
         /* Removed later than the first would be if its time still ran. */

@@ -138,8 +138,7 @@ static void test_deadline(Harness *h) {
         add_project_kind(h);
         harness_start_daemon(h, NULL);
         /* The chatty one too. Each step has a deadline of its own. */
-        path = client_start(h->client, "project",
-                            options("sleep 0.7", "while :; do echo busy; sleep 0.1; done", "{'TimeoutSetupUSec': <uint64 1200000>}"));
+        path = client_start(h->client, "project", options("sleep 0.7", "while :; do echo busy; sleep 0.1; done", "{'TimeoutSetupUSec': <uint64 1200000>}"));
         report = client_wait_ended(h->client, path);
         report_check(report,
                      "{'Result': <'setup-failed'>, 'Reason': <'setup-deadline'>, 'Phase': <'preparing'>, 'Step': <'compile'>, 'RequestedBy': <'limit'>, "
@@ -191,9 +190,9 @@ static void test_leftovers_of_a_step(Harness *h) {
 
         add_project_kind(h);
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "project",
-                            options("setsid sleep 1000 & echo $! >pid", "kill -0 $(cat pid) 2>/dev/null && echo it runs; exit 0",
-                                    "{'TimeoutStopUSec': <uint64 5000000>}"));
+        path = client_start(
+                h->client, "project",
+                options("setsid sleep 1000 & echo $! >pid", "kill -0 $(cat pid) 2>/dev/null && echo it runs; exit 0", "{'TimeoutStopUSec': <uint64 5000000>}"));
         report = client_wait_ended(h->client, path);
         report_check(report, "{'Result': <'success'>, 'Leftovers': <uint32 1>}", NULL);
         text = client_read_text(h->client, path);
@@ -203,9 +202,10 @@ static void test_leftovers_of_a_step(Harness *h) {
 /* Only the command itself has input and can say that it is ready. */
 static void test_steps_are_not_the_command(Harness *h) {
         g_autofree char *script = harness_add_file(h, "script", "readlink /proc/$$/fd/0 | sed 's/:.*//'; echo READY; read line; exit 0\n", 0644);
-        g_autofree char *path = NULL, *state = NULL, *kind = g_strdup_printf("[Kind]\nExec=sh %s\n[Step prepare]\nExec=sh %s\n"
-                                                                             "[Handshake]\nType=line\nLine=^READY$\n",
-                                                                             script, script);
+        g_autofree char *path = NULL, *state = NULL,
+                        *kind = g_strdup_printf("[Kind]\nExec=sh %s\n[Step prepare]\nExec=sh %s\n"
+                                                "[Handshake]\nType=line\nLine=^READY$\n",
+                                                script, script);
         g_autoptr(GPtrArray) lines = NULL;
 
         harness_add_kind(h, "eager", kind);

@@ -28,8 +28,8 @@ static char *start_and_hear(Harness *h, const char *kind, GVariant *options) {
 }
 
 static void test_environment(Harness *h) {
-        static const char *const of_service[] = {"NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "WATCHDOG_USEC", "INVOCATION_ID", "MANAGERPID",
-                                                 RM_ENV_INIT_REF, RM_ENV_SOCKET,  "GONE"};
+        static const char *const of_service[] = {"NOTIFY_SOCKET", "LISTEN_FDS",    "LISTEN_PID",  "WATCHDOG_USEC", "INVOCATION_ID",
+                                                 "MANAGERPID",    RM_ENV_INIT_REF, RM_ENV_SOCKET, "GONE"};
         const char *const variables[] = {"KEPT=of the service", "GONE=1", "CHANGED=old", "WATCHDOG_USEC=3000000000", "MANAGERPID=1", NULL};
         g_autofree char *id = harness_id("environment"), *text = NULL, *expected = g_strdup_printf("%s", id);
         g_auto(GStrv) lines = NULL;

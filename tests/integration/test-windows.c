@@ -232,8 +232,8 @@ static Memory memory_begin(Harness *h) {
 static void memory_check(const Memory *before) {
         guint64 daemon = get_memory(before->h->daemon), bus = get_memory(before->bus_pid);
 
-        g_test_message("daemon %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT " KiB, bus %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT " KiB", before->daemon >> 10,
-                       daemon >> 10, before->bus >> 10, bus >> 10);
+        g_test_message("daemon %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT " KiB, bus %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT " KiB",
+                       before->daemon >> 10, daemon >> 10, before->bus >> 10, bus >> 10);
         /* AddressSanitizer keeps what is freed. */
 #ifndef __SANITIZE_ADDRESS__
         g_assert_cmpuint(daemon, <=, before->daemon + GROWTH_MAX);
@@ -265,7 +265,9 @@ static void test_many(Harness *h) {
         g_autofree char *path = NULL;
 
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "command", options_shell("echo begin; " WAIT_FOR("flood") "yes $(printf %01023d 0) | head -n 20000", "{'RingBytes': <%t>}", (guint64) 8 << 20));
+        path = client_start(
+                h->client, "command",
+                options_shell("echo begin; " WAIT_FOR("flood") "yes $(printf %01023d 0) | head -n 20000", "{'RingBytes': <%t>}", (guint64) 8 << 20));
         for (size_t i = 0; i < G_N_ELEMENTS(connections); i++) {
                 connections[i] = connect_plainly(h);
                 logs[i] = line_log_new(h, connections[i], path, 1);

@@ -45,8 +45,8 @@ Client *client_new(Harness *h) {
         client->bus = g_dbus_connection_new_for_address_sync(
                 h->bus_address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL, NULL, &error);
         g_assert_no_error(error);
-        client->subscription = g_dbus_connection_signal_subscribe(client->bus, RM_BUS_NAME, NULL, NULL, NULL, NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_signal,
-                                                                  client, NULL);
+        client->subscription =
+                g_dbus_connection_signal_subscribe(client->bus, RM_BUS_NAME, NULL, NULL, NULL, NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_signal, client, NULL);
         return client;
 }
 

@@ -21,33 +21,34 @@
 #define UNIT "org.freedesktop.systemd1.Unit"
 #define SCOPE "org.freedesktop.systemd1.Scope"
 
-static const char interface_xml[] = "<node>"
-                                    "<interface name='" MANAGER "'>"
-                                    "<method name='Subscribe'/>"
-                                    "<method name='StartTransientUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
-                                    "<arg type='a(sv)' direction='in'/><arg type='a(sa(sv))' direction='in'/><arg type='o' direction='out'/></method>"
-                                    "<method name='StopUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
-                                    "<arg type='o' direction='out'/></method>"
-                                    "<method name='KillUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/><arg type='i' direction='in'/></method>"
-                                    "<method name='RefUnit'><arg type='s' direction='in'/></method>"
-                                    "<method name='UnrefUnit'><arg type='s' direction='in'/></method>"
-                                    "<method name='SetUnitProperties'><arg type='s' direction='in'/><arg type='b' direction='in'/>"
-                                    "<arg type='a(sv)' direction='in'/></method>"
-                                    "</interface>"
-                                    "<interface name='" SCOPE "'><property name='Result' type='s' access='read'/></interface>"
-                                    "<interface name='" UNIT "'><property name='ActiveState' type='s' access='read'/></interface>"
-                                    "</node>";
+static const char interface_xml[] =
+        "<node>"
+        "<interface name='" MANAGER "'>"
+        "<method name='Subscribe'/>"
+        "<method name='StartTransientUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
+        "<arg type='a(sv)' direction='in'/><arg type='a(sa(sv))' direction='in'/><arg type='o' direction='out'/></method>"
+        "<method name='StopUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
+        "<arg type='o' direction='out'/></method>"
+        "<method name='KillUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/><arg type='i' direction='in'/></method>"
+        "<method name='RefUnit'><arg type='s' direction='in'/></method>"
+        "<method name='UnrefUnit'><arg type='s' direction='in'/></method>"
+        "<method name='SetUnitProperties'><arg type='s' direction='in'/><arg type='b' direction='in'/>"
+        "<arg type='a(sv)' direction='in'/></method>"
+        "</interface>"
+        "<interface name='" SCOPE "'><property name='Result' type='s' access='read'/></interface>"
+        "<interface name='" UNIT "'><property name='ActiveState' type='s' access='read'/></interface>"
+        "</node>";
 
 typedef struct Unit {
         FakeSystemd *fake;
         char *name, *path, *job, *state, *result;
         FakeStart start;
         pid_t pid;
-        char *cgroup;     /* directory */
+        char *cgroup; /* directory */
         int events_fd;
         guint events_source;
         guint objects[2];
-        char *stop_job;   /* of a StopUnit that waits for the cgroup to be empty */
+        char *stop_job;       /* of a StopUnit that waits for the cgroup to be empty */
         gboolean is_released; /* by UnrefUnit: it goes when it has ended */
 } Unit;
 
@@ -56,15 +57,15 @@ struct FakeSystemd {
         GDBusNodeInfo *interfaces;
         guint manager_object;
         char *cgroups;
-        GPtrArray *made;   /* all cgroups that were made: some are left by units whose processes outlive them */
-        GQueue starts;     /* FakeStart */
+        GPtrArray *made; /* all cgroups that were made: some are left by units whose processes outlive them */
+        GQueue starts;   /* FakeStart */
         GPtrArray *calls;
         GVariant *properties;
-        GHashTable *units; /* name → Unit */
+        GHashTable *units;   /* name → Unit */
         GHashTable *results; /* name → Result that was set */
         unsigned n_jobs;
         gboolean hangs;
-        GQueue backlog;    /* GDBusMethodInvocation, while it hangs */
+        GQueue backlog; /* GDBusMethodInvocation, while it hangs */
         gboolean no_oom_policy, refuse_properties;
 };
 
@@ -221,9 +222,8 @@ static Unit *unit_new(FakeSystemd *fake, const char *name, FakeStart start) {
         unit->job = g_strdup_printf(PATH "/job/%u", ++fake->n_jobs);
         g_assert_cmpint(sd_bus_path_encode(PATH "/unit", name, &unit->path), >=, 0);
         for (size_t i = 0; i < ELEMENTSOF(unit->objects); i++) {
-                unit->objects[i] = g_dbus_connection_register_object(fake->bus, unit->path,
-                                                                     g_dbus_node_info_lookup_interface(fake->interfaces, i == 0 ? SCOPE : UNIT), &vtable, unit,
-                                                                     NULL, NULL);
+                unit->objects[i] = g_dbus_connection_register_object(
+                        fake->bus, unit->path, g_dbus_node_info_lookup_interface(fake->interfaces, i == 0 ? SCOPE : UNIT), &vtable, unit, NULL, NULL);
                 g_assert_cmpuint(unit->objects[i], !=, 0);
         }
         g_hash_table_insert(fake->units, unit->name, unit);
@@ -392,9 +392,8 @@ FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
         g_autoptr(GError) error = NULL;
         guint32 result;
 
-        fake->bus = g_dbus_connection_new_for_address_sync(bus_address,
-                                                           G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL,
-                                                           NULL, &error);
+        fake->bus = g_dbus_connection_new_for_address_sync(
+                bus_address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL, NULL, &error);
         g_assert_no_error(error);
         fake->cgroups = g_strdup(cgroups);
         fake->made = g_ptr_array_new_with_free_func(g_free);
@@ -405,8 +404,8 @@ FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
         g_queue_init(&fake->backlog);
         fake->interfaces = g_dbus_node_info_new_for_xml(interface_xml, &error);
         g_assert_no_error(error);
-        fake->manager_object = g_dbus_connection_register_object(fake->bus, PATH, g_dbus_node_info_lookup_interface(fake->interfaces, MANAGER), &vtable, fake,
-                                                                 NULL, &error);
+        fake->manager_object =
+                g_dbus_connection_register_object(fake->bus, PATH, g_dbus_node_info_lookup_interface(fake->interfaces, MANAGER), &vtable, fake, NULL, &error);
         g_assert_no_error(error);
         reply = g_dbus_connection_call_sync(fake->bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName",
                                             g_variant_new("(su)", "org.freedesktop.systemd1", 4), G_VARIANT_TYPE("(u)"), 0, -1, NULL, &error);

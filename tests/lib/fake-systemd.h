@@ -11,10 +11,10 @@
 #include <sys/types.h>
 
 typedef enum FakeStart {
-        FAKE_START,              /* as systemd does: an answer, "active", JobRemoved */
-        FAKE_START_REFUSED,      /* an error */
-        FAKE_START_UNANSWERED,   /* neither this nor any other call, until fake_systemd_go_on() */
-        FAKE_START_JOB_FAILED,   /* the job's result is "failed" */
+        FAKE_START,            /* as systemd does: an answer, "active", JobRemoved */
+        FAKE_START_REFUSED,    /* an error */
+        FAKE_START_UNANSWERED, /* neither this nor any other call, until fake_systemd_go_on() */
+        FAKE_START_JOB_FAILED, /* the job's result is "failed" */
         FAKE_START_JOB_CANCELED,
         FAKE_START_JOB_UNENDING, /* an answer, and nothing more */
         FAKE_START_JOB_FIRST,    /* JobRemoved before the answer */

@@ -412,8 +412,8 @@ static const char *find_obstacle(void) {
                 return "no session bus answers";
         g_dbus_connection_set_exit_on_close(bus, FALSE);
         version = g_dbus_connection_call_sync(bus, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.DBus.Properties", "Get",
-                                              g_variant_new("(ss)", "org.freedesktop.systemd1.Manager", "Version"), NULL,
-                                              G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, NULL, NULL);
+                                              g_variant_new("(ss)", "org.freedesktop.systemd1.Manager", "Version"), NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START, -1,
+                                              NULL, NULL);
         return version ? NULL : "no systemd user manager answers on the session bus (run it with tests/with-user-manager)";
 }
 

@@ -42,12 +42,12 @@ struct Harness {
         char *log;               /* file with what it says to stdout and stderr */
         char *program;           /* the daemon; NULL: that of this build */
         char *bus_address;
-        GPid daemon;             /* 0: doesn't run */
-        Client *client;          /* the first client; connected when the daemon has been started */
-        GHashTable *ids;         /* of all runtimes that were ever added */
+        GPid daemon;     /* 0: doesn't run */
+        Client *client;  /* the first client; connected when the daemon has been started */
+        GHashTable *ids; /* of all runtimes that were ever added */
 
-        char *mark;              /* a variable that every process of a runtime has in its environment */
-        int notify;              /* the daemon's $NOTIFY_SOCKET */
+        char *mark; /* a variable that every process of a runtime has in its environment */
+        int notify; /* the daemon's $NOTIFY_SOCKET */
 };
 
 typedef struct HarnessCase {

@@ -59,7 +59,7 @@ const char *fixture_prepare(int argc, char *argv[]) {
 
 /* What: the failure to tell of when nothing happens in time. */
 static void wait_for_event(int fd, short events, gint64 until, const char *what) {
-        struct pollfd pollfd = { .fd = fd, .events = events };
+        struct pollfd pollfd = {.fd = fd, .events = events};
         int n;
 
         do {
@@ -95,7 +95,7 @@ Fixture *fixture_new(void) {
         g_assert_cmpint(mkdir(f->cgroup, 0755), ==, 0);
         f->link = f->ring_fd = f->reply_fd = f->marker_fd = -EBADF;
         f->controls = g_ptr_array_new_with_free_func(control_event_free);
-        f->header = (struct spec_header) { .leftover_usec = 5 * USEC_PER_SEC, .abandon_usec = 60 * USEC_PER_SEC };
+        f->header = (struct spec_header){.leftover_usec = 5 * USEC_PER_SEC, .abandon_usec = 60 * USEC_PER_SEC};
         f->cursor = ring_cursor_after(0);
         f->spec = NULL;
         return f;
@@ -122,7 +122,7 @@ void fixture_add_command(Fixture *f, bool setup, const char *const *argv) {
 }
 
 void fixture_add_shell(Fixture *f, bool setup, const char *script) {
-        fixture_add_command(f, setup, (const char *const[]) { "/bin/bash", "-c", script, NULL });
+        fixture_add_command(f, setup, (const char *const[]){"/bin/bash", "-c", script, NULL});
 }
 
 /* Between fork and exec: into the cgroup, and the three fds to their places. */
@@ -218,7 +218,7 @@ void fixture_free(Fixture *f) {
 
         /* Whatever the keeper had put here is gone. */
         for (unsigned i = 0; i < 3; i++) {
-                g_autofree char *path = fixture_path(f, (const char *[]) { RM_KEEPER_SOCKET, RM_CONTROL_SOCKET, RM_NOTIFY_SOCKET }[i]);
+                g_autofree char *path = fixture_path(f, (const char *[]){RM_KEEPER_SOCKET, RM_CONTROL_SOCKET, RM_NOTIFY_SOCKET}[i]);
 
                 g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
         }
@@ -243,7 +243,7 @@ void fixture_send(Fixture *f, const void *message, size_t size, const void *body
 }
 
 void fixture_run(Fixture *f, uint32_t command) {
-        struct link_run message = { .type = LINK_RUN, .command = command };
+        struct link_run message = {.type = LINK_RUN, .command = command};
 
         fixture_send(f, &message, sizeof(message), NULL, 0);
 }
@@ -255,7 +255,7 @@ void fixture_collect(Fixture *f) {
 }
 
 void fixture_acknowledge(Fixture *f, uint64_t number) {
-        struct link_acknowledge message = { .type = LINK_ACKNOWLEDGE, .number = number };
+        struct link_acknowledge message = {.type = LINK_ACKNOWLEDGE, .number = number};
 
         fixture_send(f, &message, sizeof(message), NULL, 0);
 }
@@ -267,21 +267,21 @@ int fixture_wait_reply(Fixture *f, uint32_t cookie) {
 }
 
 int fixture_signal(Fixture *f, enum link_who who, int signo) {
-        struct link_signal message = { .type = LINK_SIGNAL, .cookie = ++f->cookie, .who = who, .signo = signo };
+        struct link_signal message = {.type = LINK_SIGNAL, .cookie = ++f->cookie, .who = who, .signo = signo};
 
         fixture_send(f, &message, sizeof(message), NULL, 0);
         return fixture_wait_reply(f, message.cookie);
 }
 
 int fixture_input(Fixture *f, enum link_type type, const void *bytes, size_t size) {
-        struct link_request message = { .type = type, .cookie = ++f->cookie };
+        struct link_request message = {.type = type, .cookie = ++f->cookie};
 
         fixture_send(f, &message, sizeof(message), bytes, size);
         return fixture_wait_reply(f, message.cookie);
 }
 
 uint32_t fixture_send_line(Fixture *f, const char *text, size_t size) {
-        struct link_send message = { .type = LINK_SEND, .cookie = ++f->cookie, .total = (uint32_t) size };
+        struct link_send message = {.type = LINK_SEND, .cookie = ++f->cookie, .total = (uint32_t) size};
 
         do {
                 size_t n = MIN(size - message.offset, LINK_CHUNK_MAX);
@@ -299,7 +299,7 @@ static void on_control(Fixture *f, const struct link_control *head, const uint8_
                 if (event)
                         g_assert_cmpuint(head->number, ==, event->number + 1);
                 event = g_new0(ControlEvent, 1);
-                *event = (ControlEvent) { .number = head->number, .line = head->line, .kind = head->kind, .text = g_string_new(NULL) };
+                *event = (ControlEvent){.number = head->number, .line = head->line, .kind = head->kind, .text = g_string_new(NULL)};
                 g_ptr_array_add(f->controls, event);
         }
         g_assert_nonnull(event);
@@ -315,13 +315,10 @@ static void on_message(Fixture *f, uint32_t type, size_t size, int fd) {
                 void *place;
                 size_t size;
         } places[] = {
-                [LINK_HELLO] = { &f->hello, sizeof(f->hello) },
-                [LINK_EXECUTED] = { &f->executed, sizeof(f->executed) },
-                [LINK_FAILED] = { &f->failed, sizeof(f->failed) },
-                [LINK_EXITED] = { &f->exited, sizeof(f->exited) },
-                [LINK_OUTPUT] = { &f->output, sizeof(f->output) },
-                [LINK_DONE] = { &f->done, sizeof(f->done) },
-                [LINK_REPLY] = { &f->reply, sizeof(f->reply) },
+                [LINK_HELLO] = {&f->hello, sizeof(f->hello)},    [LINK_EXECUTED] = {&f->executed, sizeof(f->executed)},
+                [LINK_FAILED] = {&f->failed, sizeof(f->failed)}, [LINK_EXITED] = {&f->exited, sizeof(f->exited)},
+                [LINK_OUTPUT] = {&f->output, sizeof(f->output)}, [LINK_DONE] = {&f->done, sizeof(f->done)},
+                [LINK_REPLY] = {&f->reply, sizeof(f->reply)},
         };
 
         if (type == LINK_CONTROL) {
@@ -346,7 +343,7 @@ static void on_message(Fixture *f, uint32_t type, size_t size, int fd) {
 
 bool fixture_read(Fixture *f, gint64 until, int *ret_type) {
         for (;;) {
-                struct pollfd pollfd = { .fd = f->link, .events = POLLIN };
+                struct pollfd pollfd = {.fd = f->link, .events = POLLIN};
                 gint64 left = until - g_get_monotonic_time();
                 uint32_t type;
                 int fd = -EBADF;
@@ -439,7 +436,7 @@ void fixture_disconnect(Fixture *f) {
 }
 
 void fixture_reconnect(Fixture *f) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
         g_autofree char *path = fixture_path(f, RM_KEEPER_SOCKET);
 
         forget_connection(f);
@@ -454,7 +451,7 @@ const char *fixture_next_line(Fixture *f, struct ring_record *ret) {
         gint64 until = g_get_monotonic_time() + DEADLINE_USEC;
 
         for (;;) {
-                struct link_watch watch = { .type = LINK_WATCH, .after = f->cursor.number - 1 };
+                struct link_watch watch = {.type = LINK_WATCH, .after = f->cursor.number - 1};
                 unsigned seen = f->seen[LINK_OUTPUT];
                 int r = ring_read(&f->ring, &f->cursor, ret, f->text), type;
 

@@ -19,8 +19,8 @@
 typedef struct Fixture {
         sd_event *event;
         KeeperLink *link;
-        int keeper;    /* our end */
-        GString *seen; /* a word for each call of a handler */
+        int keeper;     /* our end */
+        GString *seen;  /* a word for each call of a handler */
         GString *bytes; /* of the last control message */
         unsigned n_lost;
         int lost;

@@ -18,7 +18,7 @@ typedef struct Fixture {
         char *low, *middle, *high;
 } Fixture;
 
-static const char *const reserved[] = { "Command", "Environment", "MemoryMax", NULL };
+static const char *const reserved[] = {"Command", "Environment", "MemoryMax", NULL};
 
 static inline void remove_tree(const char *path) {
         g_autoptr(GDir) directory = NULL;
@@ -65,7 +65,7 @@ static inline void write_file(const char *directory, const char *name, const cha
 }
 
 static inline KindSet *load(Fixture *f) {
-        const char *directories[] = { f->low, f->middle, f->high, NULL };
+        const char *directories[] = {f->low, f->middle, f->high, NULL};
         KindSet *set = NULL;
 
         g_assert_cmpint(kind_set_load(directories, reserved, &set), ==, 0);
@@ -94,7 +94,7 @@ static inline void values_set(GHashTable *values, const char *name, KindValue *v
 }
 
 static inline KindContext context_with(GHashTable *values) {
-        return (KindContext) {
+        return (KindContext){
                 .id = "abc",
                 .runtime_dir = "/run/rm/abc",
                 .home = "/home/me",
@@ -143,12 +143,12 @@ static inline void add_cases(const Case *cases, size_t n) {
         }
 }
 
-#define assert_strv(strv, ...)                                                                       \
-        G_STMT_START {                                                                               \
-                const char *_expected[] = { __VA_ARGS__ __VA_OPT__(, ) NULL };                       \
-                g_autofree char *_a = g_strjoinv("|", (char **) (strv));                             \
-                g_autofree char *_b = g_strjoinv("|", (char **) _expected);                          \
-                g_assert_cmpstr(_a, ==, _b);                                                         \
-                g_assert_cmpuint(g_strv_length((char **) (strv)), ==, ELEMENTSOF(_expected) - 1);    \
-        }                                                                                            \
+#define assert_strv(strv, ...)                                                                                                                                 \
+        G_STMT_START {                                                                                                                                         \
+                const char *_expected[] = {__VA_ARGS__ __VA_OPT__(, ) NULL};                                                                                   \
+                g_autofree char *_a = g_strjoinv("|", (char **) (strv));                                                                                       \
+                g_autofree char *_b = g_strjoinv("|", (char **) _expected);                                                                                    \
+                g_assert_cmpstr(_a, ==, _b);                                                                                                                   \
+                g_assert_cmpuint(g_strv_length((char **) (strv)), ==, ELEMENTSOF(_expected) - 1);                                                              \
+        }                                                                                                                                                      \
         G_STMT_END

@@ -7,13 +7,14 @@
 #include "util/limits.h"
 
 static const Line accepted_starts[] = {
-        { "without node and capabilities", STARTED_WITH(STARTED_PARAMS), NULL },
-        { "node and capabilities null", STARTED_WITH(STARTED_PARAMS ",\"node\":null,\"capabilities\":null"), NULL },
-        { "unknown members",
-          "{\"x\":[1],\"params\":{\"y\":{},\"pid\":1,\"init_ref\":\"" REF "\",\"protocol\":1,\"node\":\"A-z_0.9@h\"},\"method\":\"node_started\",\"jsonrpc\":\"2.0\"}",
-          "A-z_0.9@h" },
-        { "spaces and a carriage return", " " STARTED_WITH(" " STARTED_PARAMS) " \r", NULL },
-        { "a ref written with escapes", STARTED_WITH("\"protocol\":1,\"init_ref\":\"\\u0072ef-42\",\"pid\":2147483647"), NULL },
+        {"without node and capabilities", STARTED_WITH(STARTED_PARAMS), NULL},
+        {"node and capabilities null", STARTED_WITH(STARTED_PARAMS ",\"node\":null,\"capabilities\":null"), NULL},
+        {"unknown members",
+         "{\"x\":[1],\"params\":{\"y\":{},\"pid\":1,\"init_ref\":\"" REF
+         "\",\"protocol\":1,\"node\":\"A-z_0.9@h\"},\"method\":\"node_started\",\"jsonrpc\":\"2.0\"}",
+         "A-z_0.9@h"},
+        {"spaces and a carriage return", " " STARTED_WITH(" " STARTED_PARAMS) " \r", NULL},
+        {"a ref written with escapes", STARTED_WITH("\"protocol\":1,\"init_ref\":\"\\u0072ef-42\",\"pid\":2147483647"), NULL},
 };
 
 static void test_accepted_start(gconstpointer data) {
@@ -27,57 +28,57 @@ static void test_accepted_start(gconstpointer data) {
 
 /* Each is a violation in every phase. */
 static const Line violations[] = {
-        { "empty", "", "is not JSON" },
-        { "only spaces", "  ", "is not JSON" },
-        { "garbage", "hello", "is not JSON" },
-        { "cut short", "{\"jsonrpc\":\"2.0\"", "is not JSON" },
-        { "two in one line", ANSWER ANSWER, "is not JSON" },
-        { "not UTF-8", "{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}", "is not JSON" },
-        { "NUL in a string", "{\"jsonrpc\":\"2.0\",\"method\":\"\\u0000\"}", "is not JSON" },
-        { "an integer beyond 64 bits", "{\"jsonrpc\":\"2.0\",\"id\":99999999999999999999,\"result\":1}", "is not JSON" },
-        { "a name twice", "{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"method\":\"b\"}", "has the same name twice" },
-        { "string", "\"node_started\"", "is not a JSON object" },
-        { "number", "1", "is not a JSON object" },
-        { "null", "null", "is not a JSON object" },
-        { "batch", "[" ANSWER "]", "is a batch" },
-        { "empty batch", "[]", "is a batch" },
-        { "no version", "{\"method\":\"node_started\"}", "is not JSON-RPC 2.0" },
-        { "version 1.0", "{\"jsonrpc\":\"1.0\",\"method\":\"x\"}", "is not JSON-RPC 2.0" },
-        { "version as a number", "{\"jsonrpc\":2.0,\"method\":\"x\"}", "is not JSON-RPC 2.0" },
-        { "method that is no string", "{\"jsonrpc\":\"2.0\",\"method\":1}", "method that is not a string" },
-        { "params that are a string", "{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":\"y\"}", "params that are neither" },
-        { "params null", "{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":null}", "params that are neither" },
-        { "id that is an object", "{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"id\":{}}", "id that is neither" },
-        { "nothing but a version", "{\"jsonrpc\":\"2.0\"}", "is neither a request nor" },
-        { "answer without id", "{\"jsonrpc\":\"2.0\",\"result\":{}}", "is neither a request nor" },
-        { "answer without result", "{\"jsonrpc\":\"2.0\",\"id\":1}", "is neither a request nor" },
-        { "answer with both", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"error\":{\"code\":1,\"message\":\"\"}}", "both a result and an error" },
+        {"empty", "", "is not JSON"},
+        {"only spaces", "  ", "is not JSON"},
+        {"garbage", "hello", "is not JSON"},
+        {"cut short", "{\"jsonrpc\":\"2.0\"", "is not JSON"},
+        {"two in one line", ANSWER ANSWER, "is not JSON"},
+        {"not UTF-8", "{\"jsonrpc\":\"2.0\",\"method\":\"\xff\"}", "is not JSON"},
+        {"NUL in a string", "{\"jsonrpc\":\"2.0\",\"method\":\"\\u0000\"}", "is not JSON"},
+        {"an integer beyond 64 bits", "{\"jsonrpc\":\"2.0\",\"id\":99999999999999999999,\"result\":1}", "is not JSON"},
+        {"a name twice", "{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"method\":\"b\"}", "has the same name twice"},
+        {"string", "\"node_started\"", "is not a JSON object"},
+        {"number", "1", "is not a JSON object"},
+        {"null", "null", "is not a JSON object"},
+        {"batch", "[" ANSWER "]", "is a batch"},
+        {"empty batch", "[]", "is a batch"},
+        {"no version", "{\"method\":\"node_started\"}", "is not JSON-RPC 2.0"},
+        {"version 1.0", "{\"jsonrpc\":\"1.0\",\"method\":\"x\"}", "is not JSON-RPC 2.0"},
+        {"version as a number", "{\"jsonrpc\":2.0,\"method\":\"x\"}", "is not JSON-RPC 2.0"},
+        {"method that is no string", "{\"jsonrpc\":\"2.0\",\"method\":1}", "method that is not a string"},
+        {"params that are a string", "{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":\"y\"}", "params that are neither"},
+        {"params null", "{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":null}", "params that are neither"},
+        {"id that is an object", "{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"id\":{}}", "id that is neither"},
+        {"nothing but a version", "{\"jsonrpc\":\"2.0\"}", "is neither a request nor"},
+        {"answer without id", "{\"jsonrpc\":\"2.0\",\"result\":{}}", "is neither a request nor"},
+        {"answer without result", "{\"jsonrpc\":\"2.0\",\"id\":1}", "is neither a request nor"},
+        {"answer with both", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"error\":{\"code\":1,\"message\":\"\"}}", "both a result and an error"},
 };
 
 /* Violations of node_started, which in later phases are the second of their kind anyway. */
 static const Line wrong_starts[] = {
-        { "no params", "{\"jsonrpc\":\"2.0\",\"method\":\"node_started\"}", "without params" },
-        { "params as a list", "{\"jsonrpc\":\"2.0\",\"method\":\"node_started\",\"params\":[1]}", "without params" },
-        { "no protocol", STARTED_WITH("\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1" },
-        { "protocol 2", STARTED_WITH("\"protocol\":2,\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1" },
-        { "protocol 1.0", STARTED_WITH("\"protocol\":1.0,\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1" },
-        { "protocol as a string", STARTED_WITH("\"protocol\":\"1\",\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1" },
-        { "no ref", STARTED_WITH("\"protocol\":1,\"pid\":1"), "another init_ref than RUNTIME_MANAGER_INIT_REF" },
-        { "another's ref", STARTED_WITH("\"protocol\":1,\"init_ref\":\"ref-43\",\"pid\":1"), "another init_ref" },
-        { "the beginning of the ref", STARTED_WITH("\"protocol\":1,\"init_ref\":\"ref-4\",\"pid\":1"), "another init_ref" },
-        { "ref as a number", STARTED_WITH("\"protocol\":1,\"init_ref\":42,\"pid\":1"), "another init_ref" },
-        { "no pid", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\""), "no valid pid" },
-        { "pid 0", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":0"), "no valid pid" },
-        { "negative pid", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":-1"), "no valid pid" },
-        { "pid too large", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":2147483648"), "no valid pid" },
-        { "pid as a string", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":\"1\""), "no valid pid" },
-        { "empty node", STARTED_WITH(STARTED_PARAMS ",\"node\":\"\""), "invalid name" },
-        { "node with a space", STARTED_WITH(STARTED_PARAMS ",\"node\":\"a b\""), "invalid name" },
-        { "node with a newline", STARTED_WITH(STARTED_PARAMS ",\"node\":\"a\\nb\""), "invalid name" },
-        { "node beyond ASCII", STARTED_WITH(STARTED_PARAMS ",\"node\":\"größe\""), "invalid name" },
-        { "node as a number", STARTED_WITH(STARTED_PARAMS ",\"node\":1"), "invalid name" },
-        { "capabilities as a list", STARTED_WITH(STARTED_PARAMS ",\"capabilities\":[]"), "capabilities that are not an object" },
-        { "as a request", "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"node_started\",\"params\":{" STARTED_PARAMS "}}", "must be a notification" },
+        {"no params", "{\"jsonrpc\":\"2.0\",\"method\":\"node_started\"}", "without params"},
+        {"params as a list", "{\"jsonrpc\":\"2.0\",\"method\":\"node_started\",\"params\":[1]}", "without params"},
+        {"no protocol", STARTED_WITH("\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1"},
+        {"protocol 2", STARTED_WITH("\"protocol\":2,\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1"},
+        {"protocol 1.0", STARTED_WITH("\"protocol\":1.0,\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1"},
+        {"protocol as a string", STARTED_WITH("\"protocol\":\"1\",\"init_ref\":\"" REF "\",\"pid\":1"), "another protocol than 1"},
+        {"no ref", STARTED_WITH("\"protocol\":1,\"pid\":1"), "another init_ref than RUNTIME_MANAGER_INIT_REF"},
+        {"another's ref", STARTED_WITH("\"protocol\":1,\"init_ref\":\"ref-43\",\"pid\":1"), "another init_ref"},
+        {"the beginning of the ref", STARTED_WITH("\"protocol\":1,\"init_ref\":\"ref-4\",\"pid\":1"), "another init_ref"},
+        {"ref as a number", STARTED_WITH("\"protocol\":1,\"init_ref\":42,\"pid\":1"), "another init_ref"},
+        {"no pid", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\""), "no valid pid"},
+        {"pid 0", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":0"), "no valid pid"},
+        {"negative pid", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":-1"), "no valid pid"},
+        {"pid too large", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":2147483648"), "no valid pid"},
+        {"pid as a string", STARTED_WITH("\"protocol\":1,\"init_ref\":\"" REF "\",\"pid\":\"1\""), "no valid pid"},
+        {"empty node", STARTED_WITH(STARTED_PARAMS ",\"node\":\"\""), "invalid name"},
+        {"node with a space", STARTED_WITH(STARTED_PARAMS ",\"node\":\"a b\""), "invalid name"},
+        {"node with a newline", STARTED_WITH(STARTED_PARAMS ",\"node\":\"a\\nb\""), "invalid name"},
+        {"node beyond ASCII", STARTED_WITH(STARTED_PARAMS ",\"node\":\"größe\""), "invalid name"},
+        {"node as a number", STARTED_WITH(STARTED_PARAMS ",\"node\":1"), "invalid name"},
+        {"capabilities as a list", STARTED_WITH(STARTED_PARAMS ",\"capabilities\":[]"), "capabilities that are not an object"},
+        {"as a request", "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"node_started\",\"params\":{" STARTED_PARAMS "}}", "must be a notification"},
 };
 
 static void test_violation(gconstpointer data) {
@@ -161,17 +162,17 @@ static void test_too_deep(void) {
 
 /* Of these nothing comes, in any phase. */
 static const Line ignored[] = {
-        { "unknown notification", "{\"jsonrpc\":\"2.0\",\"method\":\"hello\"}", NULL },
-        { "our own notification", INITIALIZED, NULL },
-        { "answer with an unknown id", "{\"jsonrpc\":\"2.0\",\"id\":99,\"result\":{}}", NULL },
-        { "error with an unknown id", "{\"jsonrpc\":\"2.0\",\"id\":99,\"error\":{\"code\":-1,\"message\":\"no\"}}", NULL },
-        { "answer with id 0", "{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}", NULL },
-        { "answer with a negative id", "{\"jsonrpc\":\"2.0\",\"id\":-1,\"result\":{}}", NULL },
-        { "answer with id null", "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"\"}}", NULL },
-        { "answer with the right id as a string", "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{}}", NULL },
-        { "answer with the right id as a fraction", "{\"jsonrpc\":\"2.0\",\"id\":1.0,\"result\":{}}", NULL },
-        { "status without text", "{\"jsonrpc\":\"2.0\",\"method\":\"status\"}", NULL },
-        { "status that is no text", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":1}}", NULL },
+        {"unknown notification", "{\"jsonrpc\":\"2.0\",\"method\":\"hello\"}", NULL},
+        {"our own notification", INITIALIZED, NULL},
+        {"answer with an unknown id", "{\"jsonrpc\":\"2.0\",\"id\":99,\"result\":{}}", NULL},
+        {"error with an unknown id", "{\"jsonrpc\":\"2.0\",\"id\":99,\"error\":{\"code\":-1,\"message\":\"no\"}}", NULL},
+        {"answer with id 0", "{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{}}", NULL},
+        {"answer with a negative id", "{\"jsonrpc\":\"2.0\",\"id\":-1,\"result\":{}}", NULL},
+        {"answer with id null", "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32700,\"message\":\"\"}}", NULL},
+        {"answer with the right id as a string", "{\"jsonrpc\":\"2.0\",\"id\":\"1\",\"result\":{}}", NULL},
+        {"answer with the right id as a fraction", "{\"jsonrpc\":\"2.0\",\"id\":1.0,\"result\":{}}", NULL},
+        {"status without text", "{\"jsonrpc\":\"2.0\",\"method\":\"status\"}", NULL},
+        {"status that is no text", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":1}}", NULL},
 };
 
 static void test_ignored(gconstpointer data) {
@@ -189,12 +190,12 @@ static void test_ignored(gconstpointer data) {
 #define REFUSED(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}"
 
 static const Line requests[] = {
-        { "number", "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"evaluate\",\"params\":{}}", REFUSED("7") },
-        { "string", "{\"jsonrpc\":\"2.0\",\"id\":\"a\\nb\",\"method\":\"evaluate\"}", REFUSED("\"a\\nb\"") },
-        { "null", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"evaluate\",\"params\":[]}", REFUSED("null") },
-        { "fraction", "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"evaluate\"}", REFUSED("1.5") },
-        { "status", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status\",\"params\":{\"text\":\"x\"}}", REFUSED("1") },
-        { "our own method", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}", REFUSED("1") },
+        {"number", "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"evaluate\",\"params\":{}}", REFUSED("7")},
+        {"string", "{\"jsonrpc\":\"2.0\",\"id\":\"a\\nb\",\"method\":\"evaluate\"}", REFUSED("\"a\\nb\"")},
+        {"null", "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"evaluate\",\"params\":[]}", REFUSED("null")},
+        {"fraction", "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"evaluate\"}", REFUSED("1.5")},
+        {"status", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status\",\"params\":{\"text\":\"x\"}}", REFUSED("1")},
+        {"our own method", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}", REFUSED("1")},
 };
 
 static void test_unknown_request(gconstpointer data) {
@@ -225,14 +226,14 @@ static void test_request_with_a_long_id(void) {
 }
 
 static const Line initialize_errors[] = {
-        { "with message", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"no\\nmanager\"}}",
-          "The runtime could not be initialized: error -32000, \"no\\nmanager\"" },
-        { "without message", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":5}}", "The runtime could not be initialized: error 5, \"\"" },
-        { "without code", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"message\":\"m\"}}", "The runtime could not be initialized: error -32603, \"m\"" },
-        { "that is no object", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":\"bad\"}", "The runtime could not be initialized: error -32603, \"\"" },
-        { "that is null alone", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":null}", "The runtime could not be initialized: error -32603, \"\"" },
-        { "beside a result that is null", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":null,\"error\":{\"code\":1,\"message\":\"m\"}}",
-          "The runtime could not be initialized: error 1, \"m\"" },
+        {"with message", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32000,\"message\":\"no\\nmanager\"}}",
+         "The runtime could not be initialized: error -32000, \"no\\nmanager\""},
+        {"without message", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":5}}", "The runtime could not be initialized: error 5, \"\""},
+        {"without code", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"message\":\"m\"}}", "The runtime could not be initialized: error -32603, \"m\""},
+        {"that is no object", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":\"bad\"}", "The runtime could not be initialized: error -32603, \"\""},
+        {"that is null alone", "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":null}", "The runtime could not be initialized: error -32603, \"\""},
+        {"beside a result that is null", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":null,\"error\":{\"code\":1,\"message\":\"m\"}}",
+         "The runtime could not be initialized: error 1, \"m\""},
 };
 
 static void test_initialize_error(gconstpointer data) {
@@ -245,10 +246,10 @@ static void test_initialize_error(gconstpointer data) {
 }
 
 static const Line initialize_results[] = {
-        { "object", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"any\":[1]}}", NULL },
-        { "null", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":null}", NULL },
-        { "true", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}", NULL },
-        { "beside an error that is null", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"error\":null}", NULL },
+        {"object", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"any\":[1]}}", NULL},
+        {"null", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":null}", NULL},
+        {"true", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}", NULL},
+        {"beside an error that is null", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{},\"error\":null}", NULL},
 };
 
 static void test_initialize_result(gconstpointer data) {
@@ -260,10 +261,10 @@ static void test_initialize_result(gconstpointer data) {
 }
 
 static const Line statuses[] = {
-        { "plain", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"compiling\"}}", "compiling" },
-        { "one line", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"a\\nb\\u001b\"}}", "a b" },
-        { "noncharacter", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"\\uffff\"}}", "\xef\xbf\xbd" },
-        { "cleared", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"\"}}", "" },
+        {"plain", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"compiling\"}}", "compiling"},
+        {"one line", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"a\\nb\\u001b\"}}", "a b"},
+        {"noncharacter", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"\\uffff\"}}", "\xef\xbf\xbd"},
+        {"cleared", "{\"jsonrpc\":\"2.0\",\"method\":\"status\",\"params\":{\"text\":\"\"}}", ""},
 };
 
 static void test_status(gconstpointer data) {

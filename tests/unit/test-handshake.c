@@ -8,8 +8,8 @@
 #include "util/limits.h"
 
 static void test_names(void) {
-        static const char *const types[] = { "exec", "line", "notify", "protocol" };
-        static const char *const phases[] = { "waiting", "initializing", "ready", "failed" };
+        static const char *const types[] = {"exec", "line", "notify", "protocol"};
+        static const char *const phases[] = {"waiting", "initializing", "ready", "failed"};
 
         for (int i = 0; i < _HANDSHAKE_TYPE_MAX; i++) {
                 g_assert_cmpstr(handshake_type_to_string((HandshakeType) i), ==, types[i]);
@@ -40,10 +40,10 @@ static void test_new_refuses(void) {
 static void test_what_makes_ready(gconstpointer data) {
         HandshakeType type = GPOINTER_TO_INT(data);
         static const HandshakeEvent expected[_HANDSHAKE_TYPE_MAX][4] = {
-                [HANDSHAKE_EXEC] = { HANDSHAKE_EVENT_READY },
-                [HANDSHAKE_LINE] = { HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_READY },
-                [HANDSHAKE_NOTIFY] = { HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_READY },
-                [HANDSHAKE_PROTOCOL] = { HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_STARTED },
+                [HANDSHAKE_EXEC] = {HANDSHAKE_EVENT_READY},
+                [HANDSHAKE_LINE] = {HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_READY},
+                [HANDSHAKE_NOTIFY] = {HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_READY},
+                [HANDSHAKE_PROTOCOL] = {HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_NONE, HANDSHAKE_EVENT_STARTED},
         };
         _cleanup_handshake_ Handshake *handshake = make(type);
 
@@ -296,26 +296,26 @@ typedef struct Datagram {
 } Datagram;
 
 static const Datagram datagrams[] = {
-        { "ready", "READY=1", HANDSHAKE_EVENT_READY, NULL, 0 },
-        { "ready with a newline", "READY=1\n", HANDSHAKE_EVENT_READY, NULL, 0 },
-        { "status", "STATUS=Compiling 3 files", HANDSHAKE_EVENT_STATUS, "Compiling 3 files", 0 },
-        { "status cleared", "STATUS=", HANDSHAKE_EVENT_STATUS, "", 0 },
-        { "status with =", "STATUS=a=b", HANDSHAKE_EVENT_STATUS, "a=b", 0 },
-        { "status not UTF-8", "STATUS=a\xff\tb", HANDSHAKE_EVENT_STATUS, "a\xef\xbf\xbd b", 0 },
-        { "the first status counts", "STATUS=a\nSTATUS=b", HANDSHAKE_EVENT_STATUS, "a", 0 },
-        { "extend", "EXTEND_TIMEOUT_USEC=5000000", HANDSHAKE_EVENT_EXTEND, NULL, 5000000 },
-        { "extend with status", "STATUS=x\nEXTEND_TIMEOUT_USEC=1", HANDSHAKE_EVENT_EXTEND, "x", 1 },
-        { "all at once", "STATUS=x\nEXTEND_TIMEOUT_USEC=7\nREADY=1", HANDSHAKE_EVENT_READY, "x", 7 },
-        { "extend by nothing", "EXTEND_TIMEOUT_USEC=0", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "extend by less", "EXTEND_TIMEOUT_USEC=-1", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "extend by a word", "EXTEND_TIMEOUT_USEC=5s", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "extend beyond 64 bits", "EXTEND_TIMEOUT_USEC=18446744073709551616", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "extend for ever", "EXTEND_TIMEOUT_USEC=18446744073709551615", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "ready with another value", "READY=0\nREADY=11\nREADY=", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "other variables", "ERRNO=2\nSTOPPING=1\nMAINPID=1\nFDSTORE=1\nBARRIER=1", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "no assignments", "READY\n\n=\n=1\n READY=1\nready=1\nXREADY=1", HANDSHAKE_EVENT_NONE, NULL, 0 },
-        { "malformed beside good", "nonsense\nREADY=1\n=", HANDSHAKE_EVENT_READY, NULL, 0 },
-        { "empty", "", HANDSHAKE_EVENT_NONE, NULL, 0 },
+        {"ready", "READY=1", HANDSHAKE_EVENT_READY, NULL, 0},
+        {"ready with a newline", "READY=1\n", HANDSHAKE_EVENT_READY, NULL, 0},
+        {"status", "STATUS=Compiling 3 files", HANDSHAKE_EVENT_STATUS, "Compiling 3 files", 0},
+        {"status cleared", "STATUS=", HANDSHAKE_EVENT_STATUS, "", 0},
+        {"status with =", "STATUS=a=b", HANDSHAKE_EVENT_STATUS, "a=b", 0},
+        {"status not UTF-8", "STATUS=a\xff\tb", HANDSHAKE_EVENT_STATUS, "a\xef\xbf\xbd b", 0},
+        {"the first status counts", "STATUS=a\nSTATUS=b", HANDSHAKE_EVENT_STATUS, "a", 0},
+        {"extend", "EXTEND_TIMEOUT_USEC=5000000", HANDSHAKE_EVENT_EXTEND, NULL, 5000000},
+        {"extend with status", "STATUS=x\nEXTEND_TIMEOUT_USEC=1", HANDSHAKE_EVENT_EXTEND, "x", 1},
+        {"all at once", "STATUS=x\nEXTEND_TIMEOUT_USEC=7\nREADY=1", HANDSHAKE_EVENT_READY, "x", 7},
+        {"extend by nothing", "EXTEND_TIMEOUT_USEC=0", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"extend by less", "EXTEND_TIMEOUT_USEC=-1", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"extend by a word", "EXTEND_TIMEOUT_USEC=5s", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"extend beyond 64 bits", "EXTEND_TIMEOUT_USEC=18446744073709551616", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"extend for ever", "EXTEND_TIMEOUT_USEC=18446744073709551615", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"ready with another value", "READY=0\nREADY=11\nREADY=", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"other variables", "ERRNO=2\nSTOPPING=1\nMAINPID=1\nFDSTORE=1\nBARRIER=1", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"no assignments", "READY\n\n=\n=1\n READY=1\nready=1\nXREADY=1", HANDSHAKE_EVENT_NONE, NULL, 0},
+        {"malformed beside good", "nonsense\nREADY=1\n=", HANDSHAKE_EVENT_READY, NULL, 0},
+        {"empty", "", HANDSHAKE_EVENT_NONE, NULL, 0},
 };
 
 static void test_datagram(gconstpointer data) {

@@ -13,7 +13,7 @@
 static void test_a_failed_step_is_collected(void) {
         g_autoptr(Fixture) f = fixture_new();
 
-        fixture_add_command(f, true, (const char *const[]) { "/no/such/step", NULL });
+        fixture_add_command(f, true, (const char *const[]){"/no/such/step", NULL});
         fixture_add_shell(f, false, "true");
         fixture_start(f);
         fixture_run(f, 0);
@@ -131,7 +131,7 @@ static void test_stopped_leftovers(void) {
 static void test_a_stopped_main_process_meets_sigterm(void) {
         g_autoptr(Fixture) f = fixture_new();
 
-        fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+        fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
         fixture_start(f);
         fixture_execute(f, 0);
         g_assert_cmpint(fixture_signal(f, LINK_WHO_MAIN, SIGSTOP), ==, 0);
@@ -181,7 +181,7 @@ static void test_the_runtime_dies_with_the_keeper(void) {
         g_autoptr(Fixture) f = fixture_new();
         g_autofree char *socket = NULL;
 
-        fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+        fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
         fixture_start(f);
         fixture_execute(f, 0);
         g_assert_cmpint(kill(f->pid, SIGKILL), ==, 0);
@@ -193,10 +193,10 @@ static void test_the_runtime_dies_with_the_keeper(void) {
 }
 
 static void test_what_ends_others_does_not_end_a_keeper(void) {
-        static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGQUIT, SIGUSR1, SIGUSR2, SIGTTOU, SIGTTIN, SIGTSTP, SIGALRM };
+        static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGQUIT, SIGUSR1, SIGUSR2, SIGTTOU, SIGTTIN, SIGTSTP, SIGALRM};
         g_autoptr(Fixture) f = fixture_new();
 
-        fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+        fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
         fixture_start(f);
         fixture_execute(f, 0);
         for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++)

@@ -102,7 +102,8 @@ static void test_an_escaped_holder_of_stdout(void) {
         GPid escaped;
 
         script = g_strdup_printf("( (echo $BASHPID >%s/cgroup.procs; trap '' PIPE HUP TERM; echo \"$BASHPID\"; while echo y 2>/dev/null; do :; done) & ) ;"
-                                 " exec sleep 1000", f->cgroup);
+                                 " exec sleep 1000",
+                                 f->cgroup);
         /* Outside of keeper and payload: only possible while the scope hands out no controllers. */
         fixture_add_shell(f, false, script);
         fixture_start(f);
@@ -119,7 +120,7 @@ static void test_an_escaped_holder_of_stdout(void) {
 
 static void test_a_watch_is_answered_once(void) {
         g_autoptr(Fixture) f = start_shell(SPEC_TRANSPORT_NONE, SPEC_INPUT_PIPE, "while read -r x; do echo \"$x\"; done");
-        struct link_watch watch = { .type = LINK_WATCH, .after = 0 };
+        struct link_watch watch = {.type = LINK_WATCH, .after = 0};
 
         fixture_start(f);
         fixture_send(f, &watch, sizeof(watch), NULL, 0);
@@ -262,7 +263,8 @@ static void test_lines_of_steps_do_not_match(void) {
 }
 
 static void test_protocol_over_pipes(void) {
-        g_autoptr(Fixture) f = start_shell(SPEC_TRANSPORT_PIPES, SPEC_INPUT_NULL, "echo started >&4; while read -r x <&3; do echo \"got $x\" >&4; [ $x = stop ] && exit; done");
+        g_autoptr(Fixture) f = start_shell(SPEC_TRANSPORT_PIPES, SPEC_INPUT_NULL,
+                                           "echo started >&4; while read -r x <&3; do echo \"got $x\" >&4; [ $x = stop ] && exit; done");
         uint32_t cookie;
 
         fixture_start(f);
@@ -281,7 +283,7 @@ static void test_protocol_over_pipes(void) {
 }
 
 static int connect_to(Fixture *f, int type, const char *name) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
         g_autofree char *path = fixture_path(f, name);
         int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
@@ -435,9 +437,9 @@ static void test_notify_and_its_barrier(void) {
                 char bytes[CMSG_SPACE(sizeof(int))];
         } control = {};
         char barrier[] = "BARRIER=1", huge[LIMIT_NOTIFY + 1] = {};
-        struct iovec part = { .iov_base = barrier, .iov_len = strlen(barrier) };
-        struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
-        struct pollfd pollfd = { .events = 0 };
+        struct iovec part = {.iov_base = barrier, .iov_len = strlen(barrier)};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+        struct pollfd pollfd = {.events = 0};
         int fd, pipes[2];
 
         fixture_start(f);

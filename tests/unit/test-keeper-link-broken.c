@@ -97,7 +97,8 @@ typedef struct BrokenControl {
         size_t sizes[2]; /* of what follows; 0 with a type: nothing follows */
 } BrokenControl;
 
-#define CONTROL(kind, number, offset, total) {LINK_CONTROL, kind, number, 0, offset, total}
+#define CONTROL(kind, number, offset, total)                                                                                                                   \
+        { LINK_CONTROL, kind, number, 0, offset, total }
 static const BrokenControl broken_controls[] = {
         {"kind 0", {CONTROL(0, 1, 0, 1)}, {1}},
         {"an unknown kind", {CONTROL(_LINK_CONTROL_MAX, 1, 0, 1)}, {1}},

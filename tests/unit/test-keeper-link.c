@@ -8,9 +8,9 @@
 static void test_facts(void) {
         g_autoptr(Fixture) fixture = fixture_new();
 
-        g_assert_cmpint(link_send_message(fixture->keeper, &(struct link_hello){LINK_HELLO, LINK_VERSION, 77, 2}, sizeof(struct link_hello), NULL, 0,
-                                          STDERR_FILENO),
-                        ==, 0);
+        g_assert_cmpint(
+                link_send_message(fixture->keeper, &(struct link_hello){LINK_HELLO, LINK_VERSION, 77, 2}, sizeof(struct link_hello), NULL, 0, STDERR_FILENO),
+                ==, 0);
         SAY(fixture, link_executed, LINK_EXECUTED, 0, 78, 0, 1);
         SAY(fixture, link_output, LINK_OUTPUT, 0, 5);
         SAY(fixture, link_exited, LINK_EXITED, 0, CLD_EXITED, 255, 1, 0, 1, 5);
@@ -30,8 +30,8 @@ static void test_the_end_is_no_error(void) {
         g_assert_cmpuint(fixture->n_lost, ==, 1);
 }
 
-/* Unread words of ours make the kernel say ECONNRESET, once and before all else, to our reading or our sending. What the keeper said before its end is heard all
- * the same. */
+/* Unread words of ours make the kernel say ECONNRESET, once and before all else, to our reading or our sending. What the keeper said before its end is heard
+ * all the same. */
 static void test_the_end_with_unread_words(gconstpointer data) {
         g_autoptr(Fixture) fixture = greeted_new();
         bool send_more = GPOINTER_TO_INT(data);
@@ -130,9 +130,9 @@ static void test_requests_are_answered(void) {
         }
 
         /* In any order; one with an fd; one that nobody waits for. */
-        g_assert_cmpint(link_send_message(fixture->keeper, &(struct link_reply){LINK_REPLY, cookies[3], 0, 0}, sizeof(struct link_reply), NULL, 0,
-                                          STDERR_FILENO),
-                        ==, 0);
+        g_assert_cmpint(
+                link_send_message(fixture->keeper, &(struct link_reply){LINK_REPLY, cookies[3], 0, 0}, sizeof(struct link_reply), NULL, 0, STDERR_FILENO), ==,
+                0);
         SAY(fixture, link_reply, LINK_REPLY, cookies[4], 0, 0);
         SAY(fixture, link_reply, LINK_REPLY, cookies[0], ESRCH, 0);
         SAY(fixture, link_reply, LINK_REPLY, cookies[2], EAGAIN, 0);

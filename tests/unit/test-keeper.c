@@ -44,12 +44,12 @@ static void test_exit_codes(void) {
 }
 
 static void test_signals(void) {
-        static const int signals[] = { SIGTERM, SIGKILL, SIGUSR1, SIGINT, SIGHUP, SIGPIPE };
+        static const int signals[] = {SIGTERM, SIGKILL, SIGUSR1, SIGINT, SIGHUP, SIGPIPE};
 
         for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
                 g_autoptr(Fixture) f = fixture_new();
 
-                fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+                fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
                 fixture_start(f);
                 g_assert_cmpint(fixture_signal(f, LINK_WHO_MAIN, SIGTERM), ==, ESRCH);
                 fixture_execute(f, 0);
@@ -67,9 +67,9 @@ static void test_signals(void) {
 static void test_a_signal_during_the_start(void) {
         for (unsigned i = 0; i < 50; i++) {
                 g_autoptr(Fixture) f = fixture_new();
-                struct link_signal message = { .type = LINK_SIGNAL, .cookie = 1, .who = LINK_WHO_MAIN, .signo = SIGTERM };
+                struct link_signal message = {.type = LINK_SIGNAL, .cookie = 1, .who = LINK_WHO_MAIN, .signo = SIGTERM};
 
-                fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+                fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
                 fixture_start(f);
                 fixture_run(f, 0);
                 fixture_send(f, &message, sizeof(message), NULL, 0);
@@ -83,7 +83,7 @@ static void test_a_signal_during_the_start(void) {
 static void test_bad_signals_are_refused(void) {
         g_autoptr(Fixture) f = fixture_new();
 
-        fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+        fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
         fixture_start(f);
         fixture_execute(f, 0);
         g_assert_cmpint(fixture_signal(f, LINK_WHO_MAIN, 0), ==, EINVAL);
@@ -114,17 +114,17 @@ static void check_failure(const char *const *argv, const char *directory, enum l
 static void test_failures_of_the_start(void) {
         g_autofree char *huge = g_strnfill(200 * 1024, 'x');
 
-        check_failure((const char *const[]) { "/no/such/executable", NULL }, NULL, LINK_STAGE_EXEC, ENOENT);
-        check_failure((const char *const[]) { "/etc/passwd", NULL }, NULL, LINK_STAGE_EXEC, EACCES);
-        check_failure((const char *const[]) { "/bin/echo", huge, NULL }, NULL, LINK_STAGE_EXEC, E2BIG);
-        check_failure((const char *const[]) { "/bin/true", NULL }, "/no/such/directory", LINK_STAGE_DIRECTORY, ENOENT);
-        check_failure((const char *const[]) { "/bin/true", NULL }, "/etc/passwd", LINK_STAGE_DIRECTORY, ENOTDIR);
+        check_failure((const char *const[]){"/no/such/executable", NULL}, NULL, LINK_STAGE_EXEC, ENOENT);
+        check_failure((const char *const[]){"/etc/passwd", NULL}, NULL, LINK_STAGE_EXEC, EACCES);
+        check_failure((const char *const[]){"/bin/echo", huge, NULL}, NULL, LINK_STAGE_EXEC, E2BIG);
+        check_failure((const char *const[]){"/bin/true", NULL}, "/no/such/directory", LINK_STAGE_DIRECTORY, ENOENT);
+        check_failure((const char *const[]){"/bin/true", NULL}, "/etc/passwd", LINK_STAGE_DIRECTORY, ENOTDIR);
 }
 
 static void test_a_broken_spec_fails_the_first_command(void) {
         g_autoptr(Fixture) f = fixture_new();
 
-        fixture_add_command(f, false, (const char *const[]) { "relative", NULL });
+        fixture_add_command(f, false, (const char *const[]){"relative", NULL});
         fixture_run_to_done(f);
         g_assert_cmpuint(f->hello.n_commands, ==, 0);
         g_assert_cmpint(f->failed.stage, ==, LINK_STAGE_SPEC);
@@ -170,7 +170,8 @@ static void test_a_clean_start(void) {
         fixture_add_shell(f, false,
                           "read -r pid _ _ _ pgrp session _ </proc/self/stat; [ $pgrp = $$ ] && [ $session = $$ ] && echo leader;"
                           "grep -E 'Sig(Blk|Ign|Cgt)|NoNewPrivs' /proc/self/status | tr -s '\\t\\n' '  '; echo;"
-                          "(cd /proc/self/fd; echo *); readlink /proc/$$/fd/0; pwd; umask; env | grep -v -E '^(PWD|SHLVL|_|PATH)='; grep -o '[^/]*$' /proc/self/cgroup | tail -1");
+                          "(cd /proc/self/fd; echo *); readlink /proc/$$/fd/0; pwd; umask; env | grep -v -E '^(PWD|SHLVL|_|PATH)='; grep -o '[^/]*$' "
+                          "/proc/self/cgroup | tail -1");
         fixture_run_to_done(f);
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "leader");
         {
@@ -305,22 +306,22 @@ static void test_broken_messages_only_end_the_link(void) {
                 uint32_t words[6];
                 size_t size;
         } messages[] = {
-                { { 0 }, 4 },
-                { { LINK_HELLO }, 4 },
-                { { LINK_COLLECT + 1 }, 4 },
-                { { LINK_RUN }, 4 },
-                { { LINK_RUN, 0, 0 }, 12 },
-                { { LINK_RUN, 1 }, 8 },
-                { { LINK_SIGNAL, 1, 1 }, 12 },
-                { { LINK_SEND, 1, 0, UINT32_MAX }, 16 },
-                { { LINK_SEND, 1, 5, 10, 0 }, 20 },
-                { { LINK_SEND, 1, 0, 2, 0, 0 }, 24 },
-                { { LINK_ACKNOWLEDGE, 0, 1, 0 }, 16 },
-                { { 0 }, 2 },
+                {{0}, 4},
+                {{LINK_HELLO}, 4},
+                {{LINK_COLLECT + 1}, 4},
+                {{LINK_RUN}, 4},
+                {{LINK_RUN, 0, 0}, 12},
+                {{LINK_RUN, 1}, 8},
+                {{LINK_SIGNAL, 1, 1}, 12},
+                {{LINK_SEND, 1, 0, UINT32_MAX}, 16},
+                {{LINK_SEND, 1, 5, 10, 0}, 20},
+                {{LINK_SEND, 1, 0, 2, 0, 0}, 24},
+                {{LINK_ACKNOWLEDGE, 0, 1, 0}, 16},
+                {{0}, 2},
         };
         g_autoptr(Fixture) f = fixture_new();
 
-        fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+        fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
         fixture_start(f);
         fixture_execute(f, 0);
         for (unsigned i = 0; i < G_N_ELEMENTS(messages); i++) {
@@ -341,7 +342,7 @@ static void test_random_messages(void) {
 
         f->header.input = SPEC_INPUT_PIPE;
         f->header.transport = SPEC_TRANSPORT_PIPES;
-        fixture_add_command(f, false, (const char *const[]) { "/bin/sleep", "1000", NULL });
+        fixture_add_command(f, false, (const char *const[]){"/bin/sleep", "1000", NULL});
         fixture_start(f);
         fixture_execute(f, 0);
         for (unsigned i = 0; i < 3000; i++) {

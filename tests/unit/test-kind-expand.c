@@ -20,15 +20,14 @@ static void test_specifiers(Fixture *f, const void *data) {
         g_autoptr(KindPlan) plan = expand_good(kind, NULL);
         g_autofree char *directory = g_strconcat("K=", f->low, NULL);
 
-        assert_strv(plan->argv, "/usr/bin/prog", "%x", "100%", "abc-me-1000@box", "/run/rm/abc/a b", "$HOME", "$$", "${x}",
-                    "", "ab");
+        assert_strv(plan->argv, "/usr/bin/prog", "%x", "100%", "abc-me-1000@box", "/run/rm/abc/a b", "$HOME", "$$", "${x}", "", "ab");
         assert_strv(plan->environment, "X=/home/me/y", "E=", directory);
         g_assert_cmpstr(plan->directory, ==, "/home/me/my files");
 }
 
 static void test_unknown_specifiers(Fixture *f, const void *data) {
         g_autoptr(Kind) kind = load_good(f, "[Kind]\nExecutable=prog\nExec=%e\nDirectory=%h\n");
-        KindContext context = { .id = "abc", .executable = "/bin/prog" };
+        KindContext context = {.id = "abc", .executable = "/bin/prog"};
         g_autofree char *problem = NULL;
         g_autoptr(KindPlan) plan = NULL;
 
@@ -51,9 +50,9 @@ static void test_required_file(Fixture *f, const void *data) {
         g_assert_null(plan_without->required_file);
 }
 
-#define OPTIONS                                                                      \
-        "[Option Text]\n[Option List]\nType=strings\n[Option Flag]\nType=boolean\n"  \
-        "[Option Number]\nType=integer\n[Option Bytes]\nType=size\n"                 \
+#define OPTIONS                                                                                                                                                \
+        "[Option Text]\n[Option List]\nType=strings\n[Option Flag]\nType=boolean\n"                                                                            \
+        "[Option Number]\nType=integer\n[Option Bytes]\nType=size\n"                                                                                           \
         "[Option Wait]\nType=time\n[Option Where]\nType=path\n"
 
 static void test_options_unset(Fixture *f, const void *data) {
@@ -72,7 +71,7 @@ static void test_options_set(Fixture *f, const void *data) {
                                             "${Text?--text=${Text}} ${List?-l} ${Flag?-f} \"${Number?a b}\" ${Flag?}\n"
                                             "Environment=T=${Text} ${Where?W=${Where}/%i}\nDirectory=${Where}/sub\n"
                                             "[Step s]\nExec=${Where}/step ${List?${List}}\n" OPTIONS);
-        const char *list[] = { "one", "", "t w o", NULL };
+        const char *list[] = {"one", "", "t w o", NULL};
         g_autoptr(GHashTable) values = kind_values_new();
         g_autoptr(KindPlan) plan = NULL;
 
@@ -85,8 +84,8 @@ static void test_options_set(Fixture *f, const void *data) {
         values_set(values, "Wait", kind_value_new_time(USEC_INFINITY));
         values_set(values, "Where", kind_value_new_path("/w"));
         plan = expand_good(kind, values);
-        assert_strv(plan->argv, "prog", "%h ${Flag} $(rm)", "one", "", "t w o", "true", "-9223372036854775808", "1024",
-                    "infinity", "/w", "--text=%h ${Flag} $(rm)", "-l", "-f", "a b", "");
+        assert_strv(plan->argv, "prog", "%h ${Flag} $(rm)", "one", "", "t w o", "true", "-9223372036854775808", "1024", "infinity", "/w",
+                    "--text=%h ${Flag} $(rm)", "-l", "-f", "a b", "");
         assert_strv(plan->environment, "T=%h ${Flag} $(rm)", "W=/w/abc");
         g_assert_cmpstr(plan->directory, ==, "/w/sub");
         assert_strv(plan->steps[0].argv, "/w/step", "one", "", "t w o");
@@ -94,7 +93,7 @@ static void test_options_set(Fixture *f, const void *data) {
 
 static void test_options_false_and_empty(Fixture *f, const void *data) {
         g_autoptr(Kind) kind = load_good(f, "[Kind]\nExec=prog ${Text} ${Text?t} ${List} ${List?l} ${Flag} ${Flag?f}\n" OPTIONS);
-        const char *list[] = { NULL };
+        const char *list[] = {NULL};
         g_autoptr(GHashTable) values = kind_values_new();
         g_autoptr(KindPlan) plan = NULL;
 
@@ -145,7 +144,7 @@ static void test_expansion_refused(Fixture *f, const void *data) {
                                             "[Option Many]\nType=strings\nValues=a;b\n[Option Where]\nType=path\n"
                                             "[Option Size]\nType=size\nValues=1K;1M\n");
         g_autoptr(Kind) broken = load_text(f, "broken");
-        const char *bad[] = { "a", "c", NULL };
+        const char *bad[] = {"a", "c", NULL};
         g_autoptr(GHashTable) values = kind_values_new();
 
         assert_refused(broken, NULL, -EINVAL, "kind x can't be used: ");
@@ -212,11 +211,10 @@ static void test_environment_alone(Fixture *f, const void *data) {
 }
 
 static void test_signatures(void) {
-        static const char *const expected[] = { "string:s", "strings:as", "boolean:b", "integer:x", "size:t", "time:t", "path:s" };
+        static const char *const expected[] = {"string:s", "strings:as", "boolean:b", "integer:x", "size:t", "time:t", "path:s"};
 
         for (unsigned i = 0; i < _KIND_OPTION_TYPE_MAX; i++) {
-                g_autofree char *both = g_strdup_printf("%s:%s", kind_option_type_to_string(i),
-                                                        kind_option_type_to_signature(i));
+                g_autofree char *both = g_strdup_printf("%s:%s", kind_option_type_to_string(i), kind_option_type_to_signature(i));
 
                 g_assert_cmpstr(both, ==, expected[i]);
         }
@@ -232,59 +230,59 @@ static void test_values_as_written(void) {
                 const char *text;
                 const char *expected; /* NULL: refused */
         } values[] = {
-                { KIND_OPTION_INTEGER, "0", "0" },
-                { KIND_OPTION_INTEGER, "-9223372036854775808", "-9223372036854775808" },
-                { KIND_OPTION_INTEGER, "9223372036854775808", NULL },
-                { KIND_OPTION_INTEGER, "1 ", NULL },
-                { KIND_OPTION_INTEGER, "0x10", NULL },
-                { KIND_OPTION_INTEGER, "", NULL },
-                { KIND_OPTION_SIZE, "0", "0" },
-                { KIND_OPTION_SIZE, "64K", "65536" },
-                { KIND_OPTION_SIZE, "3M", "3145728" },
-                { KIND_OPTION_SIZE, "2G", "2147483648" },
-                { KIND_OPTION_SIZE, "1T", "1099511627776" },
-                { KIND_OPTION_SIZE, "infinity", "infinity" },
-                { KIND_OPTION_SIZE, "18446744073709551616", NULL },
-                { KIND_OPTION_SIZE, "16777216T", NULL },
-                { KIND_OPTION_SIZE, "1KB", NULL },
-                { KIND_OPTION_SIZE, "1k", NULL },
-                { KIND_OPTION_SIZE, "1.5G", NULL },
-                { KIND_OPTION_SIZE, "K", NULL },
-                { KIND_OPTION_SIZE, "", NULL },
-                { KIND_OPTION_TIME, "10", "10000000" },
-                { KIND_OPTION_TIME, "10s", "10000000" },
-                { KIND_OPTION_TIME, "500ms", "500000" },
-                { KIND_OPTION_TIME, "7us", "7" },
-                { KIND_OPTION_TIME, "1min 30s", "90000000" },
-                { KIND_OPTION_TIME, "1min30s", "90000000" },
-                { KIND_OPTION_TIME, "1 min 30", "90000000" },
-                { KIND_OPTION_TIME, "1h", "3600000000" },
-                { KIND_OPTION_TIME, "2d", "172800000000" },
-                { KIND_OPTION_TIME, "1.5s", "1500000" },
-                { KIND_OPTION_TIME, "0.25", "250000" },
-                { KIND_OPTION_TIME, "infinity", "infinity" },
-                { KIND_OPTION_TIME, "", NULL },
-                { KIND_OPTION_TIME, "s", NULL },
-                { KIND_OPTION_TIME, "-1", NULL },
-                { KIND_OPTION_TIME, "1.", NULL },
-                { KIND_OPTION_TIME, "1.1234567s", NULL },
-                { KIND_OPTION_TIME, "1 2", NULL },
-                { KIND_OPTION_TIME, "1parsec", NULL },
-                { KIND_OPTION_TIME, "99999999999999999d", NULL },
-                { KIND_OPTION_TIME, "18446744073709551615us 1us", NULL },
-                { KIND_OPTION_BOOLEAN, "yes", "true" },
-                { KIND_OPTION_BOOLEAN, "off", "false" },
-                { KIND_OPTION_BOOLEAN, "1", "true" },
-                { KIND_OPTION_BOOLEAN, "Yes", NULL },
-                { KIND_OPTION_BOOLEAN, "", NULL },
-                { KIND_OPTION_PATH, "/a b", "/a b" },
-                { KIND_OPTION_PATH, "a", NULL },
-                { KIND_OPTION_PATH, "", NULL },
-                { KIND_OPTION_STRING, "", "" },
-                { KIND_OPTION_STRING, "'a'", "'a'" },
-                { KIND_OPTION_STRINGS, "a 'b c' \"\"", "a b c " },
-                { KIND_OPTION_STRINGS, "", "" },
-                { KIND_OPTION_STRINGS, "a'", NULL },
+                {KIND_OPTION_INTEGER, "0", "0"},
+                {KIND_OPTION_INTEGER, "-9223372036854775808", "-9223372036854775808"},
+                {KIND_OPTION_INTEGER, "9223372036854775808", NULL},
+                {KIND_OPTION_INTEGER, "1 ", NULL},
+                {KIND_OPTION_INTEGER, "0x10", NULL},
+                {KIND_OPTION_INTEGER, "", NULL},
+                {KIND_OPTION_SIZE, "0", "0"},
+                {KIND_OPTION_SIZE, "64K", "65536"},
+                {KIND_OPTION_SIZE, "3M", "3145728"},
+                {KIND_OPTION_SIZE, "2G", "2147483648"},
+                {KIND_OPTION_SIZE, "1T", "1099511627776"},
+                {KIND_OPTION_SIZE, "infinity", "infinity"},
+                {KIND_OPTION_SIZE, "18446744073709551616", NULL},
+                {KIND_OPTION_SIZE, "16777216T", NULL},
+                {KIND_OPTION_SIZE, "1KB", NULL},
+                {KIND_OPTION_SIZE, "1k", NULL},
+                {KIND_OPTION_SIZE, "1.5G", NULL},
+                {KIND_OPTION_SIZE, "K", NULL},
+                {KIND_OPTION_SIZE, "", NULL},
+                {KIND_OPTION_TIME, "10", "10000000"},
+                {KIND_OPTION_TIME, "10s", "10000000"},
+                {KIND_OPTION_TIME, "500ms", "500000"},
+                {KIND_OPTION_TIME, "7us", "7"},
+                {KIND_OPTION_TIME, "1min 30s", "90000000"},
+                {KIND_OPTION_TIME, "1min30s", "90000000"},
+                {KIND_OPTION_TIME, "1 min 30", "90000000"},
+                {KIND_OPTION_TIME, "1h", "3600000000"},
+                {KIND_OPTION_TIME, "2d", "172800000000"},
+                {KIND_OPTION_TIME, "1.5s", "1500000"},
+                {KIND_OPTION_TIME, "0.25", "250000"},
+                {KIND_OPTION_TIME, "infinity", "infinity"},
+                {KIND_OPTION_TIME, "", NULL},
+                {KIND_OPTION_TIME, "s", NULL},
+                {KIND_OPTION_TIME, "-1", NULL},
+                {KIND_OPTION_TIME, "1.", NULL},
+                {KIND_OPTION_TIME, "1.1234567s", NULL},
+                {KIND_OPTION_TIME, "1 2", NULL},
+                {KIND_OPTION_TIME, "1parsec", NULL},
+                {KIND_OPTION_TIME, "99999999999999999d", NULL},
+                {KIND_OPTION_TIME, "18446744073709551615us 1us", NULL},
+                {KIND_OPTION_BOOLEAN, "yes", "true"},
+                {KIND_OPTION_BOOLEAN, "off", "false"},
+                {KIND_OPTION_BOOLEAN, "1", "true"},
+                {KIND_OPTION_BOOLEAN, "Yes", NULL},
+                {KIND_OPTION_BOOLEAN, "", NULL},
+                {KIND_OPTION_PATH, "/a b", "/a b"},
+                {KIND_OPTION_PATH, "a", NULL},
+                {KIND_OPTION_PATH, "", NULL},
+                {KIND_OPTION_STRING, "", ""},
+                {KIND_OPTION_STRING, "'a'", "'a'"},
+                {KIND_OPTION_STRINGS, "a 'b c' \"\"", "a b c "},
+                {KIND_OPTION_STRINGS, "", ""},
+                {KIND_OPTION_STRINGS, "a'", NULL},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(values); i++) {
@@ -327,20 +325,10 @@ static void test_finding_programs(Fixture *f, const void *data) {
                 int result;
                 const char *found;
         } cases[] = {
-                { "prog", path, 0, in_middle },
-                { "late", path, 0, in_high },
-                { "plain", path, -EACCES, NULL },
-                { "folder", path, -ENOENT, NULL },
-                { "nothing", path, -ENOENT, NULL },
-                { "here", path, -ENOENT, NULL },
-                { "", path, -ENOENT, NULL },
-                { "./prog", path, -ENOENT, NULL },
-                { "sub/prog", path, -ENOENT, NULL },
-                { "prog", "", -ENOENT, NULL },
-                { in_middle, "", 0, in_middle },
-                { folder, path, -ENOENT, NULL },
-                { plain, path, -EACCES, NULL },
-                { nothing, path, -ENOENT, NULL },
+                {"prog", path, 0, in_middle},      {"late", path, 0, in_high},     {"plain", path, -EACCES, NULL}, {"folder", path, -ENOENT, NULL},
+                {"nothing", path, -ENOENT, NULL},  {"here", path, -ENOENT, NULL},  {"", path, -ENOENT, NULL},      {"./prog", path, -ENOENT, NULL},
+                {"sub/prog", path, -ENOENT, NULL}, {"prog", "", -ENOENT, NULL},    {in_middle, "", 0, in_middle},  {folder, path, -ENOENT, NULL},
+                {plain, path, -EACCES, NULL},      {nothing, path, -ENOENT, NULL},
         };
 
         make_program(f->middle, "prog", 0755);
@@ -369,18 +357,18 @@ static void test_usual_directories(void) {
 
 int main(int argc, char **argv) {
         static const Case cases[] = {
-                { "expand/specifiers", test_specifiers },
-                { "expand/a-specifier-that-is-not-known-is-refused", test_unknown_specifiers },
-                { "expand/unset-options-disappear", test_options_unset },
-                { "expand/set-options-are-inserted-unread", test_options_set },
-                { "expand/false-and-empty-are-not-unset", test_options_false_and_empty },
-                { "expand/defaults-stand-in", test_defaults_of_options },
-                { "expand/a-required-file", test_required_file },
-                { "expand/steps-in-order-and-no-exec", test_steps_and_no_exec },
-                { "expand/wrong-options-are-refused", test_expansion_refused },
-                { "expand/size-is-bounded", test_expansion_is_bounded },
-                { "expand/environment-alone", test_environment_alone },
-                { "executable/found-as-by-execvp-but-only-absolute", test_finding_programs },
+                {"expand/specifiers", test_specifiers},
+                {"expand/a-specifier-that-is-not-known-is-refused", test_unknown_specifiers},
+                {"expand/unset-options-disappear", test_options_unset},
+                {"expand/set-options-are-inserted-unread", test_options_set},
+                {"expand/false-and-empty-are-not-unset", test_options_false_and_empty},
+                {"expand/defaults-stand-in", test_defaults_of_options},
+                {"expand/a-required-file", test_required_file},
+                {"expand/steps-in-order-and-no-exec", test_steps_and_no_exec},
+                {"expand/wrong-options-are-refused", test_expansion_refused},
+                {"expand/size-is-bounded", test_expansion_is_bounded},
+                {"expand/environment-alone", test_environment_alone},
+                {"executable/found-as-by-execvp-but-only-absolute", test_finding_programs},
         };
 
         setlocale(LC_ALL, "");

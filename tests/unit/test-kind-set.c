@@ -16,9 +16,20 @@ static void test_names(Fixture *f, const void *data) {
                 const char *name;
                 bool valid;
         } names[] = {
-                { "a", true }, { "elixir-standalone", true }, { "a1", true }, { "abcdefghijklmnopqrstuvwxyz012345", true },
-                { "abcdefghijklmnopqrstuvwxyz0123456", false }, { "", false }, { "1a", false }, { "-a", false },
-                { "A", false }, { "a_b", false }, { "a.b", false }, { "a b", false }, { "a\n", false }, { "\xc3\xa4", false },
+                {"a", true},
+                {"elixir-standalone", true},
+                {"a1", true},
+                {"abcdefghijklmnopqrstuvwxyz012345", true},
+                {"abcdefghijklmnopqrstuvwxyz0123456", false},
+                {"", false},
+                {"1a", false},
+                {"-a", false},
+                {"A", false},
+                {"a_b", false},
+                {"a.b", false},
+                {"a b", false},
+                {"a\n", false},
+                {"\xc3\xa4", false},
         };
         g_autoptr(KindSet) set = NULL;
         unsigned n_bad = 0;
@@ -66,8 +77,7 @@ static void test_order_and_lookup(Fixture *f, const void *data) {
 
 static void test_at_most_256_kinds(Fixture *f, const void *data) {
         g_autoptr(KindSet) set = NULL;
-        g_autofree char *expected = g_strconcat(
-                f->low, "/k256.kind: more than 256 kinds, this one and those behind it are ignored", NULL);
+        g_autofree char *expected = g_strconcat(f->low, "/k256.kind: more than 256 kinds, this one and those behind it are ignored", NULL);
 
         for (unsigned i = 0; i < KIND_SET_MAX + 5; i++) {
                 g_autofree char *name = g_strdup_printf("k%03u.kind", i);
@@ -91,9 +101,8 @@ static void test_later_directory_replaces(Fixture *f, const void *data) {
 
         write_file(f->high, "x.kind", "broken");
         set = load(f);
-        g_assert_true(g_str_has_suffix(kind_set_get(set, "x")->problem,
-                                       "/high/x.kind:1: Key file contains line “broken” which is not a "
-                                       "key-value pair, group, or comment"));
+        g_assert_true(g_str_has_suffix(kind_set_get(set, "x")->problem, "/high/x.kind:1: Key file contains line “broken” which is not a "
+                                                                        "key-value pair, group, or comment"));
 }
 
 static void test_masks(Fixture *f, const void *data) {
@@ -151,8 +160,10 @@ static void test_dropins(Fixture *f, const void *data) {
 
 static void test_mistake_in_a_dropin(Fixture *f, const void *data) {
         g_autoptr(KindSet) set = NULL;
-        g_autofree char *expected = g_strconcat(f->high, "/x.kind.d/a.conf:3: Exec: unknown specifier \"%q\" "
-                                                         "(a percent sign is written %%)", NULL);
+        g_autofree char *expected = g_strconcat(f->high,
+                                                "/x.kind.d/a.conf:3: Exec: unknown specifier \"%q\" "
+                                                "(a percent sign is written %%)",
+                                                NULL);
 
         write_file(f->low, "x.kind", "[Kind]\nExec=true\n");
         write_file(f->high, "x.kind.d/a.conf", "\n[Kind]\nExec=%q\n");
@@ -176,8 +187,8 @@ static void test_too_many_dropins(Fixture *f, const void *data) {
 static void test_directories_that_are_not(Fixture *f, const void *data) {
         g_autofree char *file = g_build_filename(f->root, "file", NULL), *missing = g_build_filename(f->root, "no", NULL);
         g_autofree char *expected = g_strconcat(file, ": Not a directory", NULL);
-        const char *directories[] = { missing, file, f->low, NULL };
-        const char *none[] = { NULL };
+        const char *directories[] = {missing, file, f->low, NULL};
+        const char *none[] = {NULL};
         g_autoptr(KindSet) set = NULL, empty = NULL;
 
         write_file(f->root, "file", "");
@@ -192,14 +203,14 @@ static void test_directories_that_are_not(Fixture *f, const void *data) {
 }
 
 static void test_out_of_descriptors(Fixture *f, const void *data) {
-        const char *directories[] = { f->low, NULL };
+        const char *directories[] = {f->low, NULL};
         struct rlimit old, none;
         KindSet *set = NULL;
         int r;
 
         write_file(f->low, "x.kind", "[Kind]\n");
         g_assert_cmpint(getrlimit(RLIMIT_NOFILE, &old), ==, 0);
-        none = (struct rlimit) { .rlim_cur = 0, .rlim_max = old.rlim_max };
+        none = (struct rlimit){.rlim_cur = 0, .rlim_max = old.rlim_max};
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &none), ==, 0);
         r = kind_set_load(directories, reserved, &set);
         g_assert_cmpint(setrlimit(RLIMIT_NOFILE, &old), ==, 0);
@@ -218,11 +229,11 @@ static void test_a_file_by_itself(Fixture *f, const void *data) {
         static const struct {
                 const char *name, *text, *problem;
         } table[] = {
-                { "good.kind", "[Kind]\nExec=true\n", NULL },
-                { "wrong.kind", "[Kind]\nExec=true\nNope=1\n", "/wrong.kind:3: unknown key \"Nope\" in section \"Kind\"" },
-                { "reserved.kind", "[Kind]\n[Option MemoryMax]\n", "/reserved.kind:2: every kind has an option of this name already" },
-                { "Bad.kind", "[Kind]\n", "/Bad.kind: a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32" },
-                { "good", "[Kind]\n", "/good: a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32" },
+                {"good.kind", "[Kind]\nExec=true\n", NULL},
+                {"wrong.kind", "[Kind]\nExec=true\nNope=1\n", "/wrong.kind:3: unknown key \"Nope\" in section \"Kind\""},
+                {"reserved.kind", "[Kind]\n[Option MemoryMax]\n", "/reserved.kind:2: every kind has an option of this name already"},
+                {"Bad.kind", "[Kind]\n", "/Bad.kind: a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32"},
+                {"good", "[Kind]\n", "/good: a kind's file is NAME.kind; its name is a-z, then a-z, 0-9 and -, at most 32"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
@@ -251,7 +262,7 @@ static void test_a_file_that_masks_or_is_missing(Fixture *f, const void *data) {
 /* The kinds of this project, as they are in the source tree. */
 static void test_shipped_kinds(void) {
         g_autofree char *path = g_test_build_filename(G_TEST_DIST, "..", "..", "data", "kinds", NULL);
-        const char *directories[] = { path, NULL };
+        const char *directories[] = {path, NULL};
         g_autoptr(KindSet) set = NULL;
 
         if (!g_getenv("G_TEST_SRCDIR")) {
@@ -269,19 +280,19 @@ static void test_shipped_kinds(void) {
 
 int main(int argc, char **argv) {
         static const Case cases[] = {
-                { "set/names-are-checked", test_names },
-                { "set/kinds-are-ordered-and-found", test_order_and_lookup },
-                { "set/at-most-256-kinds", test_at_most_256_kinds },
-                { "set/a-later-directory-replaces", test_later_directory_replaces },
-                { "set/empty-file-and-null-link-mask", test_masks },
-                { "set/dropins-merge-in-order", test_dropins },
-                { "set/a-mistake-in-a-dropin-names-the-dropin", test_mistake_in_a_dropin },
-                { "set/dropins-are-limited", test_too_many_dropins },
-                { "set/missing-and-wrong-directories", test_directories_that_are_not },
-                { "set/out-of-descriptors-fails-as-a-whole", test_out_of_descriptors },
-                { "set/a-kind-outlives-its-set", test_a_kind_outlives_its_set },
-                { "file/mistakes-as-in-a-set", test_a_file_by_itself },
-                { "file/masked-or-missing", test_a_file_that_masks_or_is_missing },
+                {"set/names-are-checked", test_names},
+                {"set/kinds-are-ordered-and-found", test_order_and_lookup},
+                {"set/at-most-256-kinds", test_at_most_256_kinds},
+                {"set/a-later-directory-replaces", test_later_directory_replaces},
+                {"set/empty-file-and-null-link-mask", test_masks},
+                {"set/dropins-merge-in-order", test_dropins},
+                {"set/a-mistake-in-a-dropin-names-the-dropin", test_mistake_in_a_dropin},
+                {"set/dropins-are-limited", test_too_many_dropins},
+                {"set/missing-and-wrong-directories", test_directories_that_are_not},
+                {"set/out-of-descriptors-fails-as-a-whole", test_out_of_descriptors},
+                {"set/a-kind-outlives-its-set", test_a_kind_outlives_its_set},
+                {"file/mistakes-as-in-a-set", test_a_file_by_itself},
+                {"file/masked-or-missing", test_a_file_that_masks_or_is_missing},
         };
 
         setlocale(LC_ALL, "");

@@ -40,7 +40,7 @@ static void seen_clear(Seen *seen) {
                 g_string_free(seen->records[i].text, TRUE);
         if (seen->bytes)
                 g_string_free(seen->bytes, TRUE);
-        *seen = (Seen) {};
+        *seen = (Seen){};
 }
 
 static LineSplitter *splitter_new(Seen *seen) {
@@ -60,27 +60,27 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-        { "a line", { "abc\n" }, { "0:abc" } },
-        { "an empty line", { "\n" }, { "0:" } },
-        { "several lines in one read", { "a\n\nb\n" }, { "0:a", "0:", "0:b" } },
-        { "a line in several reads", { "a", "b", "c\n" }, { "0:abc" } },
-        { "a prompt", { "> ", "~" }, { "1:> " } },
-        { "a prompt, then the rest of its line", { "> ", "~", "x\n" }, { "1:> ", "0:x" } },
-        { "a prompt, then only its newline", { "> ", "~", "\n" }, { "1:> ", "0:" } },
-        { "a prompt, then the end", { "> ", "~", "$" }, { "1:> ", "4:" } },
-        { "no time-out without anything", { "a\n", "~", "~" }, { "0:a" } },
-        { "no final newline", { "a\nb", "$" }, { "0:a", "4:b" } },
-        { "an end behind a newline", { "a\n", "$" }, { "0:a" } },
-        { "an end without anything", { "$" }, { NULL } },
-        { "a character cut by time waits", { "a\xc3", "~", "\xa4\n" }, { "1:a", "0:\xc3\xa4" } },
-        { "nothing but half a character waits", { "\xe2\x82", "~", "\xac\n" }, { "0:\xe2\x82\xac" } },
-        { "half a character at the end", { "\xe2\x82", "~", "$" }, { "4:\xe2\x82" } },
-        { "half a character before a newline", { "\xe2\x82\n" }, { "0:\xe2\x82" } },
-        { "a byte that begins nothing does not wait", { "a\xff", "~" }, { "1:a\xff" } },
-        { "half a surrogate does not wait", { "a\xed\xa0", "~" }, { "1:a\xed\xa0" } },
-        { "an overlong form does not wait", { "a\xe0\x80", "~" }, { "1:a\xe0\x80" } },
-        { "the beginning of an emoji waits", { "a\xf0\x9f\x98", "~", "\x80", "~" }, { "1:a", "1:\xf0\x9f\x98\x80" } },
-        { "carriage returns are text", { "10%\r20%\r\n" }, { "0:10%\r20%\r" } },
+        {"a line", {"abc\n"}, {"0:abc"}},
+        {"an empty line", {"\n"}, {"0:"}},
+        {"several lines in one read", {"a\n\nb\n"}, {"0:a", "0:", "0:b"}},
+        {"a line in several reads", {"a", "b", "c\n"}, {"0:abc"}},
+        {"a prompt", {"> ", "~"}, {"1:> "}},
+        {"a prompt, then the rest of its line", {"> ", "~", "x\n"}, {"1:> ", "0:x"}},
+        {"a prompt, then only its newline", {"> ", "~", "\n"}, {"1:> ", "0:"}},
+        {"a prompt, then the end", {"> ", "~", "$"}, {"1:> ", "4:"}},
+        {"no time-out without anything", {"a\n", "~", "~"}, {"0:a"}},
+        {"no final newline", {"a\nb", "$"}, {"0:a", "4:b"}},
+        {"an end behind a newline", {"a\n", "$"}, {"0:a"}},
+        {"an end without anything", {"$"}, {NULL}},
+        {"a character cut by time waits", {"a\xc3", "~", "\xa4\n"}, {"1:a", "0:\xc3\xa4"}},
+        {"nothing but half a character waits", {"\xe2\x82", "~", "\xac\n"}, {"0:\xe2\x82\xac"}},
+        {"half a character at the end", {"\xe2\x82", "~", "$"}, {"4:\xe2\x82"}},
+        {"half a character before a newline", {"\xe2\x82\n"}, {"0:\xe2\x82"}},
+        {"a byte that begins nothing does not wait", {"a\xff", "~"}, {"1:a\xff"}},
+        {"half a surrogate does not wait", {"a\xed\xa0", "~"}, {"1:a\xed\xa0"}},
+        {"an overlong form does not wait", {"a\xe0\x80", "~"}, {"1:a\xe0\x80"}},
+        {"the beginning of an emoji waits", {"a\xf0\x9f\x98", "~", "\x80", "~"}, {"1:a", "1:\xf0\x9f\x98\x80"}},
+        {"carriage returns are text", {"10%\r20%\r\n"}, {"0:10%\r20%\r"}},
 };
 
 static void test_case(gconstpointer data) {
@@ -186,7 +186,7 @@ static void test_ten_mebibytes_in_one_line(void) {
 
 /* A character of each length, at every place around the cut. */
 static void test_never_cuts_a_character(void) {
-        static const char *const characters[] = { "x", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80" };
+        static const char *const characters[] = {"x", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
 
         for (unsigned c = 0; c < G_N_ELEMENTS(characters); c++)
                 for (size_t before = LIMIT_LINE - 5; before <= LIMIT_LINE + 1; before++)
@@ -230,7 +230,7 @@ static void test_any_bytes_can_be_rebuilt(void) {
 }
 
 static void test_incomplete_tail_agrees_with_glib(void) {
-        static const char *const whole[] = { "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xef\xbf\xbd", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf" };
+        static const char *const whole[] = {"\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xef\xbf\xbd", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"};
 
         for (unsigned i = 0; i < G_N_ELEMENTS(whole); i++) {
                 size_t size = strlen(whole[i]);

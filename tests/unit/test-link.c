@@ -39,7 +39,7 @@ static unsigned count_fds(void) {
 
 static void test_head_and_body(void) {
         g_autoptr(Pair) pair = pair_new();
-        struct link_request head = { .type = LINK_INPUT_WRITE, .cookie = 7 };
+        struct link_request head = {.type = LINK_INPUT_WRITE, .cookie = 7};
         int fd = 0;
 
         g_assert_cmpint(link_send_message(pair->fds[0], &head, sizeof(head), "body", 4, -EBADF), ==, 0);
@@ -52,7 +52,7 @@ static void test_head_and_body(void) {
 static void test_the_longest_message(void) {
         g_autoptr(Pair) pair = pair_new();
         g_autofree uint8_t *body = g_malloc0(LINK_MESSAGE_MAX);
-        struct link_request head = { .type = LINK_INPUT_WRITE };
+        struct link_request head = {.type = LINK_INPUT_WRITE};
         int fd;
 
         g_assert_cmpint(link_send_message(pair->fds[0], &head, sizeof(head), body, LINK_MESSAGE_MAX - sizeof(head), -EBADF), ==, 0);
@@ -84,8 +84,8 @@ static void send_fds(int socket_fd, unsigned n) {
                 char bytes[CMSG_SPACE(sizeof(int) * 64)];
         } control = {};
         uint32_t type = LINK_HELLO;
-        struct iovec part = { .iov_base = &type, .iov_len = sizeof(type) };
-        struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof(int) * n) };
+        struct iovec part = {.iov_base = &type, .iov_len = sizeof(type)};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(sizeof(int) * n)};
         int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
         control.header.cmsg_level = SOL_SOCKET;
@@ -153,7 +153,7 @@ static void test_every_stage_has_a_name(void) {
         for (unsigned stage = 0; stage < _LINK_STAGE_MAX; stage++)
                 g_assert_nonnull(link_stage_to_string((enum link_stage) stage));
         g_assert_null(link_stage_to_string(_LINK_STAGE_MAX));
-        g_assert_null(link_stage_to_string((enum link_stage) -1));
+        g_assert_null(link_stage_to_string((enum link_stage) - 1));
 }
 
 int main(int argc, char *argv[]) {

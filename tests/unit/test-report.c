@@ -10,16 +10,12 @@
 
 #include "util/macro.h"
 
-/* One row a state to leave, one column a state to enter, in the order of a life: starting, preparing, connecting, initializing, ready, stopping, ended. A state is
- * never entered twice and never left backwards, but for Restart, which begins anew; connecting and initializing may be left out (handshake exec, line, notify), ready too. */
+/* One row a state to leave, one column a state to enter, in the order of a life: starting, preparing, connecting, initializing, ready, stopping, ended. A state
+ * is never entered twice and never left backwards, but for Restart, which begins anew; connecting and initializing may be left out (handshake exec, line,
+ * notify), ready too. */
 static const char *const moves[_RUNTIME_STATE_MAX] = {
-        [RUNTIME_STARTING] = ".pc.rse",
-        [RUNTIME_PREPARING] = "..c.rse",
-        [RUNTIME_CONNECTING] = "...irse",
-        [RUNTIME_INITIALIZING] = "....rse",
-        [RUNTIME_READY] = ".....se",
-        [RUNTIME_STOPPING] = "......e",
-        [RUNTIME_ENDED] = "s......",
+        [RUNTIME_STARTING] = ".pc.rse", [RUNTIME_PREPARING] = "..c.rse", [RUNTIME_CONNECTING] = "...irse", [RUNTIME_INITIALIZING] = "....rse",
+        [RUNTIME_READY] = ".....se",    [RUNTIME_STOPPING] = "......e",  [RUNTIME_ENDED] = "s......",
 };
 
 static void test_every_move(void) {

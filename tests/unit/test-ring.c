@@ -113,7 +113,7 @@ static void test_read_from_anywhere(void) {
                 g_assert_cmpuint(cursor.number, ==, i + 2);
         }
         for (unsigned i = 0; i < 3; i++) {
-                RingCursor cursor = ring_cursor_after((uint64_t []) { 100, 101, UINT64_MAX }[i]);
+                RingCursor cursor = ring_cursor_after((uint64_t[]){100, 101, UINT64_MAX}[i]);
                 struct ring_record record;
 
                 g_assert_cmpint(ring_read(&ring->reader, &cursor, &record, ring->text), ==, 0);
@@ -331,7 +331,7 @@ static void test_refuses_what_is_no_ring(void) {
         fd_close(fd);
 
         for (unsigned i = 0; i < 3; i++) {
-                off_t size = (off_t []) { 0, 4096, (off_t) ring_file_size(0) + 1 }[i];
+                off_t size = (off_t[]){0, 4096, (off_t) ring_file_size(0) + 1}[i];
 
                 fd = memfd_create("odd", MFD_CLOEXEC | MFD_ALLOW_SEALING);
                 g_assert_cmpint(ftruncate(fd, size), ==, 0);
@@ -360,7 +360,7 @@ static void read_all(Ring *ring) {
 }
 
 static void test_hostile_headers(void) {
-        static const uint64_t values[] = { 0, 1, 7, 8, 24, 4096, 131072, UINT64_MAX, UINT64_MAX - 7, UINT64_MAX / 2, INT64_MAX, 1ULL << 32 };
+        static const uint64_t values[] = {0, 1, 7, 8, 24, 4096, 131072, UINT64_MAX, UINT64_MAX - 7, UINT64_MAX / 2, INT64_MAX, 1ULL << 32};
         g_autoptr(Ring) ring = ring_new(0, 0);
         struct ring_header honest;
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 static SpecBuilder *builder_new(void) {
-        struct spec_header header = { .input = SPEC_INPUT_PIPE, .transport = SPEC_TRANSPORT_LINE, .leftover_usec = 5, .abandon_usec = 6 };
+        struct spec_header header = {.input = SPEC_INPUT_PIPE, .transport = SPEC_TRANSPORT_LINE, .leftover_usec = 5, .abandon_usec = 6};
         SpecBuilder *spec = spec_new(&header);
 
         g_assert_nonnull(spec);
@@ -27,7 +27,7 @@ static int memfd_with(const void *bytes, size_t size) {
 }
 
 static void test_what_is_built_is_walked(void) {
-        static const char *const strings[] = { "", "a", "ab", "abc", "abcd", "abcde" };
+        static const char *const strings[] = {"", "a", "ab", "abc", "abcd", "abcde"};
         SpecBuilder *spec = builder_new();
         uint32_t setup = 1;
         enum spec_type type;
@@ -76,7 +76,7 @@ static void test_too_much_is_told_at_the_end(void) {
 }
 
 static void test_refuses_another_version(void) {
-        struct spec_header header = { .version = SPEC_VERSION + 1 };
+        struct spec_header header = {.version = SPEC_VERSION + 1};
         int fd = memfd_with(&header, sizeof(header));
         SpecView view;
 
@@ -123,8 +123,8 @@ static void test_refuses_broken_records(void) {
                 struct spec_record record;
                 char text[8];
         } spec;
-#define BROKEN(type_, size_, ...)                                                                  \
-        spec = (typeof(spec)) { { .version = SPEC_VERSION }, { type_, size_ }, { __VA_ARGS__ } };  \
+#define BROKEN(type_, size_, ...)                                                                                                                              \
+        spec = (typeof(spec)){{.version = SPEC_VERSION}, {type_, size_}, {__VA_ARGS__}};                                                                       \
         walk(&spec, sizeof(spec), -EBADMSG)
 
         BROKEN(0, 4, 'a', 'b', 'c', 'd');

@@ -78,7 +78,7 @@ static void append(sd_bus_message *message, GVariant *value) {
                 int boolean = !string && g_variant_is_of_type(value, G_VARIANT_TYPE_BOOLEAN) && g_variant_get_boolean(value);
 
                 g_assert_cmpint(sd_bus_message_append_basic(message, type[0],
-                                                            string       ? (const void *) string
+                                                            string           ? (const void *) string
                                                             : type[0] == 'b' ? (const void *) &boolean
                                                                              : g_variant_get_data(value)),
                                 >=, 0);
@@ -397,8 +397,9 @@ static void test_sizes_together(void) {
         g_autofree char *word = g_strnfill(LIMIT_ARGUMENT - 1, 'w'), *entry = g_strdup_printf("A=%s", word + 2);
 
         assert_taken(g_variant_new_parsed("{'Command': <%@as>, 'Environment': <%@as>}", strings(4, word), strings(4, entry)));
-        assert_refused(g_variant_new_parsed("{'Command': <%@as>, 'Arguments': <%@as>, 'Environment': <%@as>}", strings(4, word), strings(1, "x"), strings(4, entry)),
-                       EXCEEDED, "Command");
+        assert_refused(
+                g_variant_new_parsed("{'Command': <%@as>, 'Arguments': <%@as>, 'Environment': <%@as>}", strings(4, word), strings(1, "x"), strings(4, entry)),
+                EXCEEDED, "Command");
         assert_refused(g_variant_new_parsed("{'Command': <%@as>, 'Arguments': <%@as>}", strings(LIMIT_ARGUMENTS, "w"), strings(1, "x")), EXCEEDED, "Command");
 }
 
@@ -425,15 +426,50 @@ static void test_fingerprint_without_order(void) {
 
 static void test_fingerprint_of_each_value(void) {
         static const char *const table[] = {
-                "{}", "{'Id': <'a'>}", "{'Id': <'b'>}", "{'Description': <'a'>}", "{'Description': <''>}", "{'Labels': <{'a': 'b'}>}", "{'Labels': <{'b': 'a'}>}",
-                "{'Labels': <{'a': 'b', 'c': ''}>}", "{'Command': <['a']>}", "{'Command': <['a', '']>}", "{'Command': <['a', 'b']>}", "{'Command': <['a;1:b']>}",
-                "{'Arguments': <['a']>}", "{'Arguments': <['a', 'b']>}", "{'Arguments': <['ab']>}", "{'Arguments': <['b', 'a']>}", "{'Environment': <['A=1']>}",
-                "{'UnsetEnvironment': <['A']>}", "{'WorkingDirectory': <'/a'>}", "{'Input': <'pipe'>}", "{'TimeoutStartUSec': <uint64 1>}",
-                "{'TimeoutSetupUSec': <uint64 1>}", "{'TimeoutHandshakeUSec': <uint64 1>}", "{'TimeoutStopUSec': <uint64 1>}", "{'RuntimeMaxUSec': <uint64 1>}",
-                "{'RetainUSec': <uint64 1>}", "{'RingBytes': <uint64 65536>}", "{'NoNewPrivileges': <true>}", "{'MemoryMax': <uint64 1048576>}",
-                "{'MemoryHigh': <uint64 1048576>}", "{'CPUQuotaPerSecUSec': <uint64 10000>}", "{'CPUWeight': <uint64 1>}", "{'IOWeight': <uint64 1>}",
-                "{'TasksMax': <uint64 2>}", "{'Text': <'one'>}", "{'Text': <'two'>}", "{'Words': <['a b']>}", "{'Words': <['a', 'b']>}", "{'Flag': <true>}",
-                "{'Flag': <false>}", "{'Count': <int64 1>}", "{'Bytes': <uint64 1>}", "{'Wait': <uint64 1>}", "{'Place': <'/a'>}",
+                "{}",
+                "{'Id': <'a'>}",
+                "{'Id': <'b'>}",
+                "{'Description': <'a'>}",
+                "{'Description': <''>}",
+                "{'Labels': <{'a': 'b'}>}",
+                "{'Labels': <{'b': 'a'}>}",
+                "{'Labels': <{'a': 'b', 'c': ''}>}",
+                "{'Command': <['a']>}",
+                "{'Command': <['a', '']>}",
+                "{'Command': <['a', 'b']>}",
+                "{'Command': <['a;1:b']>}",
+                "{'Arguments': <['a']>}",
+                "{'Arguments': <['a', 'b']>}",
+                "{'Arguments': <['ab']>}",
+                "{'Arguments': <['b', 'a']>}",
+                "{'Environment': <['A=1']>}",
+                "{'UnsetEnvironment': <['A']>}",
+                "{'WorkingDirectory': <'/a'>}",
+                "{'Input': <'pipe'>}",
+                "{'TimeoutStartUSec': <uint64 1>}",
+                "{'TimeoutSetupUSec': <uint64 1>}",
+                "{'TimeoutHandshakeUSec': <uint64 1>}",
+                "{'TimeoutStopUSec': <uint64 1>}",
+                "{'RuntimeMaxUSec': <uint64 1>}",
+                "{'RetainUSec': <uint64 1>}",
+                "{'RingBytes': <uint64 65536>}",
+                "{'NoNewPrivileges': <true>}",
+                "{'MemoryMax': <uint64 1048576>}",
+                "{'MemoryHigh': <uint64 1048576>}",
+                "{'CPUQuotaPerSecUSec': <uint64 10000>}",
+                "{'CPUWeight': <uint64 1>}",
+                "{'IOWeight': <uint64 1>}",
+                "{'TasksMax': <uint64 2>}",
+                "{'Text': <'one'>}",
+                "{'Text': <'two'>}",
+                "{'Words': <['a b']>}",
+                "{'Words': <['a', 'b']>}",
+                "{'Flag': <true>}",
+                "{'Flag': <false>}",
+                "{'Count': <int64 1>}",
+                "{'Bytes': <uint64 1>}",
+                "{'Wait': <uint64 1>}",
+                "{'Place': <'/a'>}",
         };
         g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
