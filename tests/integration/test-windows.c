@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <systemd/sd-bus.h>
 #include <unistd.h>
@@ -160,6 +161,11 @@ static gboolean on_process_output(int fd, GIOCondition condition, gpointer userd
         }
 }
 
+/* Also when it is stopped, and this program fails. */
+static void die_with_parent(gpointer userdata) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 static Process *process_new(Harness *h, const char *path) {
         char *argv[] = {(char *) "/proc/self/exe", (char *) "--follow", h->bus_address, (char *) path, NULL};
         Process *process = g_new0(Process, 1);
@@ -167,7 +173,7 @@ static Process *process_new(Harness *h, const char *path) {
 
         process->log = line_log_new(h, NULL, path, 1);
         process->buffer = g_string_new(NULL);
-        g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &process->pid, NULL, &process->fd, NULL, &error);
+        g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, die_with_parent, NULL, &process->pid, NULL, &process->fd, NULL, &error);
         g_assert_no_error(error);
         process->source = g_unix_fd_add(process->fd, G_IO_IN | G_IO_HUP, on_process_output, process);
         return process;
