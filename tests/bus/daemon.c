@@ -192,6 +192,20 @@ char *daemon_get_string(Daemon *daemon, const char *id, const char *property) {
         return g_variant_dup_string(value, NULL);
 }
 
+void daemon_wait_output(Daemon *daemon, const char *id) {
+        g_autofree char *path = g_strconcat(RM_RUNTIME_PREFIX "/", id, NULL);
+        gint64 deadline = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
+        guint64 last = 0;
+
+        while (last == 0) {
+                g_autoptr(Call) call = call_begin(daemon, path, RM_RUNTIME_INTERFACE, "ReadOutputText", g_variant_new("(tu)", (guint64) 0, 1));
+
+                call_assert_good(call);
+                g_variant_get_child(call->reply, 1, "t", &last);
+                g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        }
+}
+
 GVariant *daemon_wait_ended(Daemon *daemon, const char *id) {
         g_autoptr(Call) call = daemon_call(daemon, "WaitRuntime", g_variant_new("(ss)", id, "ended"));
         const char *state;

@@ -42,6 +42,8 @@ void call_assert_error(Call *call, const char *error, const char *text);
 void call_assert_good(Call *call);
 /* A property of the runtime. */
 char *daemon_get_string(Daemon *daemon, const char *id, const char *property);
+/* Until the runtime has printed something. */
+void daemon_wait_output(Daemon *daemon, const char *id);
 /* Waits for the end: the report. */
 GVariant *daemon_wait_ended(Daemon *daemon, const char *id);
 /* Each key of the dictionary in GVariant's text format must be in the report, with that value. */

@@ -133,7 +133,8 @@ static void test_stop_without_a_unit(void) {
         g_autoptr(Call) stop = NULL;
 
         fake_systemd_expect(daemon->fake, FAKE_START_STAYS);
-        assert_started(daemon, "trap '' TERM; read line; exit 7", "{'Input': <'pipe'>, 'TimeoutStopUSec': <uint64 100000>}");
+        assert_started(daemon, "trap '' TERM; echo deaf; read line; exit 7", "{'Input': <'pipe'>, 'TimeoutStopUSec': <uint64 100000>}");
+        daemon_wait_output(daemon, "a");
         fake_systemd_tell_state(daemon->fake, UNIT, "failed");
         AWAIT(daemon->warnings->len > 0);
         stop = daemon_call(daemon, "StopRuntime", g_variant_new("(sa{sv})", "a", NULL));
