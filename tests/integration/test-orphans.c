@@ -56,7 +56,8 @@ static void test_stop(Harness *h) {
 
         harness_start_daemon(h, NULL);
         path = client_start(h->client, "command",
-                            options_shell(FIVE_STUBBORN "trap 'exit 0' TERM\nwhile :; do wait; done", "{'TimeoutStopUSec': <uint64 300000>}"));
+                            options_shell(FIVE_STUBBORN "trap 'exit 0' TERM\necho ready\nwhile :; do wait; done", "{'TimeoutStopUSec': <uint64 300000>}"));
+        client_wait_text(h->client, path, "ready\n");
         wait_for_processes(h, 6);
         client_stop(h->client, path);
         report = wait_ended(h, path);
