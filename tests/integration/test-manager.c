@@ -234,7 +234,7 @@ static void test_by_pid(Harness *h) {
         g_autoptr(GArray) pids = NULL;
 
         harness_start_daemon(h, NULL);
-        path = client_start_shell(h->client, "setsid sh -c 'setsid sleep 1000 & sleep 1000' & echo ready; wait");
+        path = client_start_shell(h->client, "setsid sh -c 'setsid sleep 1000 & echo ready; sleep 1000' & wait");
         g_variant_unref(client_call(h->client, path, "Subscribe", g_variant_new("(tu)", (guint64) 0, 2)));
         client_wait_signal(h->client, path, "OutputLines");
         assert_runtime_of_pid(h, client_get_number(h->client, path, "MainPID"), path);
