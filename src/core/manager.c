@@ -37,8 +37,7 @@ struct Manager {
         const char *const *kind_directories;
         const char *const *reserved_options;
         char *runtime_directory;
-        GHashTable *by_id;   /* id → Entry */
-        GHashTable *entries; /* Runtime → Entry */
+        GHashTable *by_id; /* id → Entry */
         GQueue all, ended;
         unsigned n_runtimes; /* that have not ended */
         bool stopping;
@@ -48,7 +47,6 @@ static void manager_remove(Manager *manager, Entry *entry) {
         const char *id = runtime_get_id(entry->runtime);
 
         g_hash_table_remove(manager->by_id, id);
-        g_hash_table_remove(manager->entries, entry->runtime);
         g_queue_unlink(&manager->all, &entry->in_all);
         if (entry->ended)
                 g_queue_unlink(&manager->ended, &entry->in_ended);
@@ -114,7 +112,6 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         manager->reserved_options = config->reserved_options;
         manager->runtime_directory = g_strdup(config->runtime_directory);
         manager->by_id = g_hash_table_new(g_str_hash, g_str_equal);
-        manager->entries = g_hash_table_new(NULL, NULL);
         manager->context = (RuntimeContext){
                 .event = config->event,
                 .scopes = config->scopes,
@@ -144,7 +141,6 @@ Manager *manager_free(Manager *manager) {
         while ((entry = g_queue_peek_head(&manager->all)))
                 manager_remove(manager, entry);
         g_hash_table_unref(manager->by_id);
-        g_hash_table_unref(manager->entries);
         kind_set_free(manager->kinds);
         record_store_free(manager->context.records);
         g_free(manager->runtime_directory);
@@ -272,7 +268,6 @@ static int manager_add(Manager *manager, const Kind *kind, StartOptions *options
         *entry = (Entry){.manager = manager, .runtime = runtime, .in_all.data = entry};
         runtime_set_link(runtime, entry);
         g_hash_table_insert(manager->by_id, (gpointer) runtime_get_id(runtime), entry);
-        g_hash_table_insert(manager->entries, runtime, entry);
         g_queue_push_tail_link(&manager->all, &entry->in_all);
         manager->n_runtimes++;
         manager->handler->on_added(manager->userdata, runtime);
