@@ -89,15 +89,17 @@ defmodule RuntimeManager.HandshakeTest do
     test "gives the node its arguments and a started Elixir" do
       code = ~S"""
       _ = Manager,
+      Started = fun(Name) -> lists:keymember(Name, 1, application:which_applications()) end,
+      Eventually = fun Try(Check) -> Check() orelse begin receive after 10 -> ok end, Try(Check) end end,
       Seen = {'Elixir.System':argv(), 'Elixir.RuntimeManager.Manager':id(),
               os:getenv("RUNTIME_MANAGER_SOCKET"),
-              lists:keymember(logger, 1, application:which_applications())},
+              Started(elixir), Eventually(fun() -> Started(logger) end)},
       io:put_chars(['Elixir.Kernel':inspect(Seen), 10])
       """
 
       {manager, _, _} = start(arguments: ["--one", "two three", "ä"], code: code) |> handshake()
       text = wait_for_output("\n")
-      assert text == inspect({["--one", "two three", "ä"], manager.id, false, true}) <> "\n"
+      assert text == inspect({["--one", "two three", "ä"], manager.id, false, true, true}) <> "\n"
       request(manager, 2, "shutdown")
       ended(manager)
     end

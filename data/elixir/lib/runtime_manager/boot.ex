@@ -9,7 +9,16 @@ defmodule RuntimeManager.Boot do
   more must not stay.
   """
 
-  alias RuntimeManager.{Ending, Session, Settings}
+  alias RuntimeManager.{Distribution, Ending, Epmd, JSON, PlainJSON, Protocol, Secret}
+  alias RuntimeManager.{Session, Settings}
+
+  # What a bare node needs until it is initialized: of ours, of Erlang for its connections, and of
+  # what Elixir itself uses to start. A module that is missing here is loaded a little later; one
+  # that some version doesn't have is passed over.
+  @needed [Distribution, Epmd, JSON, PlainJSON, Protocol, Secret, Session, Settings] ++
+            [:auth, :erl_epmd, :gen_tcp, :inet_tcp, :inet_tcp_dist, :local_tcp, :local_udp, :re] ++
+            [:elixir, :elixir_code_server, :elixir_config, :elixir_sup, Kernel, Macro.Env, System] ++
+            [String.Tokenizer, :epp, :erl_anno, :erl_scan, :io, :string, :unicode_util]
 
   @doc "Called in a node that Elixir's own command line has already set up."
   @spec start() :: :ok
@@ -18,11 +27,15 @@ defmodule RuntimeManager.Boot do
   @doc """
   Called in a node that `erl` started with Elixir's paths only.
 
-  The session starts the applications that Elixir's command line would have started, after it has
-  said hello: the manager does its part meanwhile.
+  The session starts the applications that Elixir's command line would have started. Loading code is
+  most of the work of all this; given a list, Erlang loads it with all processors, where one module
+  after the other uses only one.
   """
   @spec start_bare() :: :ok
-  def start_bare, do: boot(true)
+  def start_bare do
+    _ = :code.ensure_modules_loaded(@needed)
+    boot(true)
+  end
 
   defp boot(bare?) do
     with {:ok, settings} <- Settings.take(),
@@ -35,7 +48,7 @@ defmodule RuntimeManager.Boot do
   end
 
   defp guard(session) do
-    monitor = Process.monitor(session)
+    monitor = :erlang.monitor(:process, session)
 
     receive do
       {:DOWN, ^monitor, :process, _, _} -> Ending.stop(1, "the session with the manager crashed")

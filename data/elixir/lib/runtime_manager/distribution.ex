@@ -34,7 +34,7 @@ defmodule RuntimeManager.Distribution do
          {:ok, _} <- :net_kernel.start(name, options(settings.distribution)) do
       # Without our epmd module the node would already listen, under a cookie of somebody else.
       if :erlang.get_cookie() == cookie and Epmd.port() != nil,
-        do: {:ok, %{node: to_string(name), cookie: to_string(cookie), port: Epmd.port()}},
+        do: {:ok, %{node: text(name), cookie: text(cookie), port: Epmd.port()}},
         else: {:error, "distribution was started without the flags that it needs"}
     else
       {:error, message} when is_binary(message) ->
@@ -68,5 +68,7 @@ defmodule RuntimeManager.Distribution do
 
   defp host(%{listen: address}), do: {:ok, dotted(address)}
 
-  defp dotted(address), do: to_string(:inet.ntoa(address))
+  defp dotted(address), do: :erlang.list_to_binary(:inet.ntoa(address))
+
+  defp text(atom), do: :erlang.atom_to_binary(atom)
 end

@@ -159,11 +159,13 @@ defmodule RuntimeManager.PlainJSON do
   def encode([_ | _] = list), do: [?[, commas(for(item <- list, do: encode(item))), ?]]
 
   def encode(map) when is_map(map) do
-    members =
-      for {name, value} <- :maps.to_list(map), do: [encode(to_string(name)), ?:, encode(value)]
+    members = for {name, value} <- :maps.to_list(map), do: [encode(name(name)), ?:, encode(value)]
 
     [?{, commas(members), ?}]
   end
+
+  defp name(name) when is_atom(name), do: :erlang.atom_to_binary(name)
+  defp name(name) when is_binary(name), do: name
 
   defp commas(parts), do: :lists.join(?,, parts)
 

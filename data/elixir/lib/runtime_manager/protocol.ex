@@ -57,7 +57,7 @@ defmodule RuntimeManager.Protocol do
   end
 
   defp classify(%{"jsonrpc" => "2.0", "method" => method} = message) when is_binary(method) do
-    case {message, Map.get(message, "params", %{})} do
+    case {message, :maps.get("params", message, %{})} do
       {%{"id" => id}, params} when is_map(params) and (is_binary(id) or is_number(id)) ->
         {:request, id, method, params}
 

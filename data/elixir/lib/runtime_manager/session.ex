@@ -13,6 +13,10 @@ defmodule RuntimeManager.Session do
   Both phases of the handshake share one deadline, the manager's own. Until it is `:ready`, any
   message that is not understood ends the node: nothing is lost yet, and the reason is told. Later
   such a message is answered with an error and the session goes on.
+
+  In a bare node the session also starts what Elixir's command line would have started: `elixir`
+  while the manager reads hello, `logger`, which takes longer, once `initialize` is answered. What is
+  logged before is taken by Erlang's logger, which is there all along.
   """
 
   use GenServer
@@ -32,6 +36,7 @@ defmodule RuntimeManager.Session do
       settings: settings,
       timer: timer,
       phase: :connecting,
+      bare?: bare?,
       socket: nil,
       received: "",
       codec: JSON.codec(),
@@ -39,17 +44,16 @@ defmodule RuntimeManager.Session do
       manager: nil
     }
 
-    {:ok, state, {:continue, {:hello, bare?}}}
+    {:ok, state, {:continue, :hello}}
   end
 
   @impl true
-  def handle_continue({:hello, bare?}, %{settings: settings} = state) do
+  def handle_continue(:hello, %{settings: settings} = state) do
     with {:ok, connection} <- Distribution.start(settings),
          {:ok, socket} <- connect(settings.socket) do
       state = %{state | socket: socket, connection: fn -> connection end}
       state = send_line(state, hello(connection, state))
-
-      if bare?, do: start_applications()
+      if state.bare?, do: start_elixir()
       {:noreply, listen(state)}
     else
       {:error, message} -> {:noreply, fail(state, message)}
@@ -110,8 +114,10 @@ defmodule RuntimeManager.Session do
   defp request("initialize", params, id, %{phase: :connecting} = state) do
     with %{"protocol" => 1, "id" => runtime} when is_binary(runtime) <- params,
          {:ok, pid} <- Manager.start(runtime) do
-      state = %{state | phase: :initializing, manager: Process.monitor(pid)}
-      send_line(state, Protocol.result(state.codec, id, initialized(state.connection.())))
+      state = %{state | phase: :initializing, manager: :erlang.monitor(:process, pid)}
+      state = send_line(state, Protocol.result(state.codec, id, initialized(state.connection.())))
+      if state.bare?, do: spawn(:application, :ensure_all_started, [:logger])
+      state
     else
       _ ->
         state
@@ -166,9 +172,8 @@ defmodule RuntimeManager.Session do
   defp initialized(connection), do: %{connection: connection}
 
   # What Elixir's own command line does before it looks at its first argument.
-  defp start_applications do
+  defp start_elixir do
     {:ok, _} = :application.ensure_all_started(:elixir)
-    {:ok, _} = :application.ensure_all_started(:logger)
     System.no_halt(true)
 
     System.argv(

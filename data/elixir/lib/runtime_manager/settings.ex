@@ -5,6 +5,10 @@ defmodule RuntimeManager.Settings do
 
   Taken once and removed from the environment, so that a program started from the node doesn't take
   itself for the runtime. `RUNTIME_MANAGER_ID` stays: any process may know where it runs.
+
+  Nothing here and on the way to hello calls Elixir's own modules where Erlang does the same: to load
+  `String`, `Enum` and `System` (and `:string`, with all of Unicode) takes longer than the rest of a
+  handshake, and the manager waits for it.
   """
 
   @type t :: %{
@@ -25,9 +29,16 @@ defmodule RuntimeManager.Settings do
   @doc "Reads the settings and removes from the environment what only the handshake needs."
   @spec take() :: {:ok, t()} | {:error, String.t()}
   def take do
-    settings = read(&System.get_env("RUNTIME_MANAGER_" <> &1))
-    for name <- @taken, do: System.delete_env("RUNTIME_MANAGER_" <> name)
+    settings = read(&get_env("RUNTIME_MANAGER_" <> &1))
+    for name <- @taken, do: :os.unsetenv(:unicode.characters_to_list("RUNTIME_MANAGER_" <> name))
     settings
+  end
+
+  defp get_env(name) do
+    case :os.getenv(:unicode.characters_to_list(name)) do
+      false -> nil
+      value -> :unicode.characters_to_binary(value)
+    end
   end
 
   @doc "Reads the settings through `get`, which is given each name without its prefix."
@@ -77,7 +88,7 @@ defmodule RuntimeManager.Settings do
   defp listen(value) when value in [nil, ""], do: {:ok, {127, 0, 0, 1}}
 
   defp listen(value) do
-    case :inet.parse_ipv4strict_address(to_charlist(value)) do
+    case :inet.parse_ipv4strict_address(:unicode.characters_to_list(value)) do
       {:ok, address} -> {:ok, address}
       {:error, _} -> {:error, "RUNTIME_MANAGER_LISTEN is #{value}: use an IPv4 address"}
     end
@@ -100,9 +111,9 @@ defmodule RuntimeManager.Settings do
   defp until(nil), do: nil
 
   defp until(deadline) do
-    source = Map.new(:erlang.system_info(:os_monotonic_time_source))
+    source = :maps.from_list(:erlang.system_info(:os_monotonic_time_source))
 
-    if source[:clock_id] == :CLOCK_MONOTONIC do
+    if :maps.get(:clock_id, source, nil) == :CLOCK_MONOTONIC do
       now = :erlang.convert_time_unit(source.time, :native, :microsecond)
       div(deadline - now, 1000)
     end
@@ -118,9 +129,8 @@ defmodule RuntimeManager.Settings do
   defp integer(nil), do: nil
 
   defp integer(text) do
-    case :string.to_integer(text) do
-      {number, ""} when is_integer(number) -> number
-      _ -> nil
-    end
+    :erlang.binary_to_integer(text)
+  rescue
+    ArgumentError -> nil
   end
 end
