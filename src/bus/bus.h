@@ -5,6 +5,7 @@
 
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
+#include <systemd/sd-id128.h>
 
 #include "bus/feed.h"
 #include "bus/peer.h"
@@ -16,8 +17,12 @@ struct Bus {
         sd_bus *bus; /* NULL while there is no connection */
         Manager *manager;
         PeerTable *peers;
-        GHashTable *objects;             /* Runtime → RuntimeObject */
-        GPtrArray *subscribers;          /* peers with a subscription at the manager, not owned */
+        GHashTable *objects;    /* Runtime → RuntimeObject */
+        GPtrArray *subscribers; /* peers with a subscription at the manager, not owned */
+        sd_id128_t id;          /* of the bus that the peers' names are from */
+        GHashTable *moved;      /* RuntimeObject: subscribers of it have got on since their places were written */
+        sd_event_source *places_timer;
+        void (*on_all_loaded)(Bus *bus);
         void (*on_idle)(void *userdata); /* see service.h */
         void *on_idle_userdata;
 };
@@ -78,6 +83,19 @@ int bus_append_runtime_properties(sd_bus_message *message, RuntimeObject *object
 int bus_append_runtime_summary(sd_bus_message *message, RuntimeObject *object);
 int property_get_runtime(sd_bus *bus, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
                          sd_bus_error *reterr);
+
+/* clients.c */
+/* Writes who owns and who follows a runtime. */
+void clients_save(RuntimeObject *object);
+/* The same in a while, for places in the output alone; and those now. */
+void clients_moved(RuntimeObject *object);
+void clients_save_moved(Bus *bus);
+void clients_forget(RuntimeObject *object);
+/* The subscribers of the manager. */
+void clients_save_subscribers(Bus *bus);
+/* Before there is a connection. Nobody is sent anything until peer_table_recheck(). */
+void clients_load_subscribers(Bus *bus);
+void clients_load(RuntimeObject *object);
 
 /* ownership.c */
 void ownership_begin(RuntimeObject *object, Peer *caller);

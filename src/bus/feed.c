@@ -167,6 +167,18 @@ bool feed_finish(Feed *feed) {
         return true;
 }
 
+json_t *feed_to_record(const Feed *feed) {
+        json_t *streams = json_array();
+
+        for (unsigned i = 0; i < feed->streams->len; i++) {
+                const Stream *stream = feed->streams->pdata[i];
+
+                (void) json_array_append_new(streams, json_pack("{s:s,s:i,s:I}", "peer", peer_get_name(stream->peer), "sources", (int) stream->sources, "after",
+                                                                (json_int_t) stream->acknowledged - 1));
+        }
+        return streams;
+}
+
 void feed_resume(Feed *feed) {
         feed->finishing = false;
         feed->finish_usec = 0;
@@ -238,9 +250,11 @@ void feed_subscribe(Feed *feed, Peer *peer, FeedSource source, uint64_t after) {
                 return;
         }
         stream->sources |= source;
-        stream->cursor = ring_cursor_after(MIN_OF(after, ring_reader_last(runtime_get_ring(feed->runtime))));
+        /* Without a connection it is a subscriber of before, whose place is ahead of a ring that isn't there yet. */
+        if (feed->bus->bus)
+                after = MIN_OF(after, ring_reader_last(runtime_get_ring(feed->runtime)));
+        stream->cursor = ring_cursor_after(after);
         stream->marked = stream->acknowledged = stream->cursor.number;
-        feed_pump(feed);
 }
 
 void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source) {
@@ -289,7 +303,10 @@ void feed_acknowledge_peer(Peer *peer) {
         for (unsigned i = 0; i < streams->len; i++) {
                 Stream *stream = streams->pdata[i];
 
+                if (stream->acknowledged == stream->marked)
+                        continue;
                 stream->acknowledged = stream->marked;
+                clients_moved(bus_get_object(stream->feed->bus, stream->feed->runtime));
         }
 }
 

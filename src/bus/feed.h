@@ -3,6 +3,7 @@
 
 /* The feed of one runtime: its output, from the ring to each subscriber, in batches, as far as each one's window goes. */
 
+#include <jansson.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
@@ -22,7 +23,7 @@ int feed_new(Bus *bus, const char *path, Runtime *runtime, Feed **ret);
 /* Its streams are gone from their peers when this returns. */
 Feed *feed_free(Feed *feed);
 
-/* Sends lines with numbers above after to the peer, which has one stream of a runtime however often it subscribes. */
+/* Lines with numbers above after are for the peer, which has one stream of a runtime however often it subscribes. feed_pump() begins to send them. */
 void feed_subscribe(Feed *feed, Peer *peer, FeedSource source, uint64_t after);
 void feed_unsubscribe(Feed *feed, Peer *peer, FeedSource source);
 bool feed_has_subscriber(const Feed *feed, const Peer *peer);
@@ -33,6 +34,9 @@ void feed_pump(Feed *feed);
 /* No line will be added: sends the rest without pause. Returns true if subscribers that read well aren't done: runtime_finish() is then called when they are,
  * or after a short while. */
 bool feed_finish(Feed *feed);
+
+/* [{peer, sources, after}]: each subscriber, and the last line that it is known to have. */
+json_t *feed_to_record(const Feed *feed);
 
 /* The runtime begins anew. */
 void feed_resume(Feed *feed);

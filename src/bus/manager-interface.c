@@ -355,10 +355,16 @@ static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *
                 g_ptr_array_add(bus->subscribers, peer);
         }
         peer_set_subscription(peer, before | flags);
+        clients_save_subscribers(bus);
         r = sd_bus_reply_method_return(call, NULL);
         if (!(before & SUBSCRIBE_OUTPUT) && (flags & SUBSCRIBE_OUTPUT))
-                for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));)
-                        feed_subscribe(bus_get_object(bus, runtime)->feed, peer, FEED_BY_MANAGER, UINT64_MAX);
+                for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));) {
+                        RuntimeObject *object = bus_get_object(bus, runtime);
+
+                        feed_subscribe(object->feed, peer, FEED_BY_MANAGER, UINT64_MAX);
+                        feed_pump(object->feed);
+                        clients_moved(object);
+                }
         return r;
 }
 
@@ -368,6 +374,7 @@ static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error
 
         peer_set_subscription(peer, 0);
         g_ptr_array_remove_fast(bus->subscribers, peer);
+        clients_save_subscribers(bus);
         for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));)
                 feed_unsubscribe(bus_get_object(bus, runtime)->feed, peer, FEED_BY_MANAGER);
         return sd_bus_reply_method_return(call, NULL);

@@ -70,6 +70,7 @@ int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret) {
 static RuntimeObject *object_free(RuntimeObject *object) {
         if (!object)
                 return NULL;
+        clients_forget(object);
         ownership_end(object);
         feed_free(object->feed);
         g_ptr_array_unref(object->start_calls);
@@ -79,8 +80,7 @@ static RuntimeObject *object_free(RuntimeObject *object) {
         return NULL;
 }
 
-static void on_added(void *userdata, Runtime *runtime) {
-        Bus *bus = userdata;
+static RuntimeObject *object_new(Bus *bus, Runtime *runtime) {
         RuntimeObject *object = g_new0(RuntimeObject, 1);
 
         object->bus = bus;
@@ -91,10 +91,46 @@ static void on_added(void *userdata, Runtime *runtime) {
         if (feed_new(bus, object->path, runtime, &object->feed) < 0)
                 g_error("Out of memory");
         g_hash_table_insert(bus->objects, runtime, object);
+        return object;
+}
+
+/* Those who follow all runtimes follow this one from its first line. */
+static void object_add_subscribers(RuntimeObject *object) {
+        GPtrArray *subscribers = object->bus->subscribers;
+
+        for (unsigned i = 0; i < subscribers->len; i++)
+                if (peer_get_subscription(subscribers->pdata[i]) & SUBSCRIBE_OUTPUT)
+                        feed_subscribe(object->feed, subscribers->pdata[i], FEED_BY_MANAGER, 0);
+}
+
+static void on_added(void *userdata, Runtime *runtime) {
+        RuntimeObject *object = object_new(userdata, runtime);
+
         emit_runtime_added(object);
-        for (unsigned i = 0; i < bus->subscribers->len; i++)
-                if (peer_get_subscription(bus->subscribers->pdata[i]) & SUBSCRIBE_OUTPUT)
-                        feed_subscribe(object->feed, bus->subscribers->pdata[i], FEED_BY_MANAGER, 0);
+        object_add_subscribers(object);
+}
+
+static void on_loaded(void *userdata, Runtime *runtime) {
+        RuntimeObject *object = object_new(userdata, runtime);
+
+        clients_load(object);
+        object_add_subscribers(object);
+}
+
+static void on_unloaded(void *userdata, Runtime *runtime) {
+        Bus *bus = userdata;
+        RuntimeObject *object = bus_get_object(bus, runtime);
+
+        if (g_hash_table_contains(bus->moved, object))
+                clients_save(object);
+        g_hash_table_remove(bus->objects, runtime);
+        object_free(object);
+}
+
+static void on_all_loaded(void *userdata) {
+        Bus *bus = userdata;
+
+        bus->on_all_loaded(bus);
 }
 
 static void answer_start(RuntimeObject *object, const sd_bus_error *error) {
@@ -335,5 +371,8 @@ const ManagerHandler bus_manager_handler = {
                 },
         .on_added = on_added,
         .on_removed = on_removed,
+        .on_loaded = on_loaded,
+        .on_unloaded = on_unloaded,
+        .on_all_loaded = on_all_loaded,
         .on_idle = on_idle,
 };

@@ -23,6 +23,7 @@ static void set_owner(RuntimeObject *object, Peer *owner, const char *name) {
                 if (owner)
                         g_ptr_array_add(peer_get_owned(owner), object);
         }
+        clients_save(object);
         emit_properties(object, RUNTIME_PROPERTY_OWNER);
         if (old != owner)
                 emit_owner_changed(object);
@@ -107,6 +108,7 @@ void ownership_drop_peer(Peer *peer) {
 
                 set_owner(object, NULL, NULL);
                 object->owner_gone = true;
+                clients_save(object);
                 runtime_expect_owner(object->runtime, object->owner_grace_usec, REASON_OWNER_GONE);
         }
 }

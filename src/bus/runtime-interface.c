@@ -166,9 +166,12 @@ static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *
         /* One that is subscribed already may begin anew. */
         if ((flags & SUBSCRIBE_OUTPUT) && feed_get_n_subscribers(object->feed) >= LIMIT_SUBSCRIBERS && !feed_has_subscriber(object->feed, peer))
                 return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "The runtime has %u subscribers already.", LIMIT_SUBSCRIBERS);
-        r = sd_bus_reply_method_return(call, "t", ring_reader_last(runtime_get_ring(object->runtime)));
-        if (r >= 0 && (flags & SUBSCRIBE_OUTPUT))
+        if (flags & SUBSCRIBE_OUTPUT) {
                 feed_subscribe(object->feed, peer, FEED_BY_RUNTIME, after);
+                clients_save(object);
+        }
+        r = sd_bus_reply_method_return(call, "t", ring_reader_last(runtime_get_ring(object->runtime)));
+        feed_pump(object->feed);
         return r;
 }
 
@@ -176,6 +179,7 @@ static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error
         RuntimeObject *object = userdata;
 
         feed_unsubscribe(object->feed, peer_table_get(object->bus->peers, sd_bus_message_get_sender(call)), FEED_BY_RUNTIME);
+        clients_save(object);
         return sd_bus_reply_method_return(call, NULL);
 }
 

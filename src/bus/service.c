@@ -33,8 +33,8 @@ struct Service {
         void *userdata;
         char *address; /* NULL: the user's bus */
         sd_event_source *retry_timer;
-        sd_id128_t bus_id; /* of the bus where the name was ours last */
-        bool was_ready;
+        bool is_starting, is_resumed;
+        int open_result;
         sd_bus_slot *filter;
         sd_bus_slot *disconnected_match;
         sd_bus_slot *manager_slot;
@@ -51,7 +51,8 @@ static void on_room(void *userdata, Peer *peer) {
 static void on_gone(void *userdata, Peer *peer) {
         Bus *bus = userdata;
 
-        g_ptr_array_remove_fast(bus->subscribers, peer);
+        if (g_ptr_array_remove_fast(bus->subscribers, peer) && bus->bus)
+                clients_save_subscribers(bus);
         ownership_drop_peer(peer);
         bus_drop_peer_calls(peer);
         feed_drop_peer(peer);
@@ -136,6 +137,7 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         uint32_t result = 0;
         sd_id128_t id = SD_ID128_NULL;
+        bool same, known;
 
         service->name_call = sd_bus_slot_unref(service->name_call);
         if (!error)
@@ -154,10 +156,17 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
         }
         /* The bus has answered, so this doesn't wait. */
         (void) sd_bus_get_bus_id(service->bus.bus, &id);
-        if (service->was_ready)
-                peer_table_recheck(service->bus.peers, sd_id128_equal(id, service->bus_id));
-        service->bus_id = id;
-        service->was_ready = true;
+        same = sd_id128_equal(id, service->bus.id);
+        known = !sd_id128_is_null(service->bus.id);
+        service->bus.id = id;
+        /* Those whom a daemon before us knew, too. */
+        if (known)
+                peer_table_recheck(service->bus.peers, same);
+        if (!same)
+                clients_save_subscribers(&service->bus);
+        if (!service->is_resumed)
+                manager_resume(service->bus.manager);
+        service->is_resumed = true;
         service->handler->on_ready(service->userdata);
         return 0;
 }
@@ -263,6 +272,17 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static void on_all_loaded(Bus *bus) {
+        Service *service = (Service *) bus;
+        g_autofree char *message = NULL;
+
+        service->open_result = service_open(service);
+        if (service->open_result >= 0 || service->is_starting)
+                return;
+        message = g_strdup_printf("No connection to the message bus: %s.", g_strerror(-service->open_result));
+        service->handler->on_failed(service->userdata, message);
+}
+
 int service_new(sd_event *event, const char *address, const ServiceHandler *handler, void *userdata, Service **ret) {
         Service *service;
         int r;
@@ -276,6 +296,8 @@ int service_new(sd_event *event, const char *address, const ServiceHandler *hand
         service->bus.on_idle_userdata = userdata;
         service->bus.objects = g_hash_table_new(NULL, NULL);
         service->bus.subscribers = g_ptr_array_new();
+        service->bus.moved = g_hash_table_new(NULL, NULL);
+        service->bus.on_all_loaded = on_all_loaded;
         r = peer_table_new(PINGS_MAX, &peer_handler, &service->bus, &service->bus.peers);
         if (r >= 0)
                 r = sd_event_add_time(event, &service->retry_timer, CLOCK_MONOTONIC, 0, 0, on_retry, service);
@@ -297,6 +319,8 @@ Service *service_free(Service *service) {
         sd_event_source_disable_unref(service->retry_timer);
         g_hash_table_unref(service->bus.objects);
         g_ptr_array_unref(service->bus.subscribers);
+        g_hash_table_unref(service->bus.moved);
+        sd_event_source_disable_unref(service->bus.places_timer);
         g_free(service->address);
         g_free(service);
         return NULL;
@@ -312,5 +336,9 @@ void *service_get_manager_userdata(Service *service) {
 
 int service_start(Service *service, Manager *manager) {
         service->bus.manager = manager;
-        return service_open(service);
+        clients_load_subscribers(&service->bus);
+        service->is_starting = true;
+        manager_load(manager);
+        service->is_starting = false;
+        return service->open_result;
 }

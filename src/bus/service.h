@@ -29,5 +29,6 @@ Service *service_free(Service *service);
 const ManagerHandler *service_get_manager_handler(void);
 void *service_get_manager_userdata(Service *service);
 
-/* Connects, exports the objects and asks for the name. manager is borrowed; free it before the service, and call this once. */
+/* Has the manager take up what was left to it, then connects, exports the objects and asks for the name. manager is borrowed; free it before the service, and
+ * call this once. */
 int service_start(Service *service, Manager *manager);

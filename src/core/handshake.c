@@ -364,6 +364,10 @@ HandshakeType handshake_type(const Handshake *handshake) {
         return handshake->type;
 }
 
+const char *handshake_init_ref(const Handshake *handshake) {
+        return handshake->init_ref;
+}
+
 HandshakePhase handshake_phase(const Handshake *handshake) {
         return handshake->phase;
 }

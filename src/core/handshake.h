@@ -17,9 +17,8 @@
  * Unknown notifications, members and answers are ignored, unknown requests answered with error -32601, always. A handshake that has failed
  * says nothing more.
  *
- * For coming back after a restart: for each message, first send outcome.send, then record handshake_phase() and handshake_next_id(), then
- * acknowledge the message to the keeper. Killed in between, the daemon meets the message once more and sends the same `initialize` again,
- * which a runtime answers again; the second answer is ignored. */
+ * For coming back after a restart: for each message, first record handshake_phase(), handshake_next_id() and outcome.send, then send that, then
+ * acknowledge the message to the keeper. Killed in between, the daemon sends what it has recorded once more; the keeper knows it by its number. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -102,6 +101,7 @@ static inline void cleanup_handshake(Handshake **handshake) {
 
 HandshakeType handshake_type(const Handshake *handshake);
 HandshakePhase handshake_phase(const Handshake *handshake);
+const char *handshake_init_ref(const Handshake *handshake);
 
 /* Re-entry after a restart; next_id as recorded, so that a late answer to a request of the daemon before isn't taken for one of ours. */
 int64_t handshake_next_id(const Handshake *handshake);

@@ -34,7 +34,10 @@ struct KeeperLink {
         const KeeperHandler *handler;
         void *userdata;
         bool greeted;
-        bool *freed; /* set by free while a handler runs */
+        bool rejoined;    /* it begins with the first event that is still to be acknowledged, whatever its number */
+        bool paused;      /* nothing is read before keeper_link_resume() */
+        uint32_t version; /* that the keeper speaks */
+        bool *freed;      /* set by free while a handler runs */
 
         GQueue queue; /* GBytes, each one message */
         size_t queued;
@@ -55,7 +58,7 @@ static void keeper_link_lose(KeeperLink *link, int error) {
 }
 
 static int keeper_link_update_events(KeeperLink *link) {
-        return sd_event_source_set_io_events(link->source, EPOLLIN | (g_queue_is_empty(&link->queue) ? 0 : EPOLLOUT));
+        return sd_event_source_set_io_events(link->source, (link->paused ? 0 : EPOLLIN) | (g_queue_is_empty(&link->queue) ? 0 : EPOLLOUT));
 }
 
 static int keeper_link_flush(KeeperLink *link) {
@@ -109,9 +112,11 @@ static int handle_hello(KeeperLink *link, const void *message, int fd) {
 
         if (link->greeted)
                 return -EBADMSG;
-        if (hello->version != LINK_VERSION)
+        if (hello->version < LINK_VERSION_OLDEST || hello->version > LINK_VERSION)
                 return -EPROTONOSUPPORT;
         link->greeted = true;
+        link->version = hello->version;
+        link->paused = link->rejoined;
         if (link->handler->on_hello)
                 link->handler->on_hello(link->userdata, hello, fd);
         return 0;
@@ -181,6 +186,8 @@ static int handle_control(KeeperLink *link, const struct link_control *control, 
         if (control->kind == 0 || control->kind >= _LINK_CONTROL_MAX || control->total > LIMIT_PROTOCOL_LINE || size > control->total ||
             control->offset > control->total - size)
                 return -EBADMSG;
+        if (link->rejoined && link->acknowledged == 0 && number > 0)
+                link->acknowledged = number - 1;
         if (number <= link->acknowledged)
                 return keeper_link_acknowledge(link, link->acknowledged);
         if (number != link->acknowledged + 1)
@@ -195,7 +202,7 @@ static int handle_control(KeeperLink *link, const struct link_control *control, 
         if (link->control->len < control->total)
                 return size > 0 ? 0 : -EBADMSG;
 
-        link->handler->on_control(link->userdata, control->kind, control->line, link->control->str, link->control->len);
+        link->handler->on_control(link->userdata, number, control->kind, control->line, link->control->str, link->control->len);
         if (*freed)
                 return 0;
         if (link->control->allocated_len > 2 * LINK_CHUNK_MAX) {
@@ -244,7 +251,7 @@ static int on_link_io(sd_event_source *source, int socket_fd, uint32_t revents, 
         }
 
         link->freed = &freed;
-        for (unsigned i = 0; i < MESSAGES_A_WAKEUP; i++) {
+        for (unsigned i = 0; i < MESSAGES_A_WAKEUP && !link->paused; i++) {
                 _cleanup_close_ int fd = -EBADF;
                 ssize_t size;
 
@@ -265,10 +272,18 @@ static int on_link_io(sd_event_source *source, int socket_fd, uint32_t revents, 
                 }
         }
         link->freed = NULL;
+        if (link->paused)
+                (void) keeper_link_update_events(link);
         return 0;
 }
 
-int keeper_link_new(sd_event *event, int socket_fd, const KeeperHandler *handler, void *userdata, KeeperLink **ret) {
+void keeper_link_resume(KeeperLink *link) {
+        link->paused = false;
+        if (link->source)
+                (void) keeper_link_update_events(link);
+}
+
+int keeper_link_new(sd_event *event, int socket_fd, const KeeperHandler *handler, void *userdata, bool rejoined, KeeperLink **ret) {
         KeeperLink *link;
         int r;
 
@@ -276,6 +291,7 @@ int keeper_link_new(sd_event *event, int socket_fd, const KeeperHandler *handler
         link->socket_fd = socket_fd;
         link->handler = handler;
         link->userdata = userdata;
+        link->rejoined = rejoined;
         link->requests = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         link->control = g_string_new(NULL);
         g_queue_init(&link->queue);
@@ -363,18 +379,23 @@ static int keeper_link_end(KeeperLink *link, uint32_t cookie, int r) {
         return r < 0 ? r : 0;
 }
 
-int keeper_link_signal(KeeperLink *link, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata) {
-        struct link_signal message = {.type = LINK_SIGNAL, .who = who, .signo = signo};
+/* A keeper of version 1 knows no effect numbers, and takes exactly what it knows. */
+static size_t size_without_effect(const KeeperLink *link, size_t size) {
+        return link->version == 1 ? size - sizeof(uint64_t) : size;
+}
+
+int keeper_link_signal(KeeperLink *link, enum link_who who, int signo, uint64_t effect, KeeperReplyFunc reply, void *userdata) {
+        struct link_signal message = {.type = LINK_SIGNAL, .who = who, .signo = signo, .effect = effect};
         int r;
 
         r = keeper_link_begin(link, reply, userdata, &message.cookie);
         if (r < 0)
                 return r;
-        return keeper_link_end(link, message.cookie, keeper_link_post(link, &message, sizeof(message), NULL, 0));
+        return keeper_link_end(link, message.cookie, keeper_link_post(link, &message, size_without_effect(link, sizeof(message)), NULL, 0));
 }
 
-int keeper_link_send(KeeperLink *link, const char *message, KeeperReplyFunc reply, void *userdata) {
-        struct link_send part = {.type = LINK_SEND};
+int keeper_link_send(KeeperLink *link, const char *message, uint64_t effect, KeeperReplyFunc reply, void *userdata) {
+        struct link_send part = {.type = LINK_SEND, .effect = effect};
         size_t total = strlen(message);
         int r;
 
@@ -389,7 +410,7 @@ int keeper_link_send(KeeperLink *link, const char *message, KeeperReplyFunc repl
         part.total = total;
         for (size_t offset = 0; r >= 0 && offset < total; offset += LINK_CHUNK_MAX) {
                 part.offset = offset;
-                r = keeper_link_post(link, &part, sizeof(part), message + offset, MIN_OF(total - offset, LINK_CHUNK_MAX));
+                r = keeper_link_post(link, &part, size_without_effect(link, sizeof(part)), message + offset, MIN_OF(total - offset, LINK_CHUNK_MAX));
         }
         return keeper_link_end(link, part.cookie, r);
 }

@@ -19,7 +19,7 @@ typedef struct KeeperHandler {
         void (*on_exited)(void *userdata, const struct link_exited *exited);
         void (*on_output)(void *userdata, uint64_t last);
         /* One whole event of the runtime; acknowledged when the handler returns. bytes[size] is NUL. */
-        void (*on_control)(void *userdata, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size);
+        void (*on_control)(void *userdata, uint64_t number, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size);
         void (*on_done)(void *userdata, const struct link_done *done);
         /* The link is closed, or the keeper broke its rules (error is then negative). Nothing follows; free it any time. */
         void (*on_lost)(void *userdata, int error);
@@ -28,8 +28,10 @@ typedef struct KeeperHandler {
 /* error: 0 or positive errno; ECONNRESET when the link was lost first. fd is the callee's, -EBADF if none came. Called exactly once. */
 typedef void (*KeeperReplyFunc)(void *userdata, int error, int fd);
 
-/* Takes over socket_fd. */
-int keeper_link_new(sd_event *event, int socket_fd, const KeeperHandler *handler, void *userdata, KeeperLink **ret);
+/* Takes over socket_fd: to a keeper that was just started, or (rejoined) one that has been at work. The latter tells all that it knows; but nothing is read
+ * behind its LINK_HELLO before keeper_link_resume(). */
+int keeper_link_new(sd_event *event, int socket_fd, const KeeperHandler *handler, void *userdata, bool rejoined, KeeperLink **ret);
+void keeper_link_resume(KeeperLink *link);
 /* Unanswered requests are answered with ECONNRESET first. */
 KeeperLink *keeper_link_free(KeeperLink *link);
 
@@ -38,8 +40,9 @@ int keeper_link_collect(KeeperLink *link);
 int keeper_link_watch(KeeperLink *link, uint64_t after);
 
 /* Each returns negative errno (-ENOBUFS: too much is waiting) and doesn't call reply then. reply may be NULL. */
-int keeper_link_signal(KeeperLink *link, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata);
-int keeper_link_send(KeeperLink *link, const char *message, KeeperReplyFunc reply, void *userdata);
+/* effect: 0, or a number that rises from call to call; one that the keeper has met before is answered and does nothing (link.h). */
+int keeper_link_signal(KeeperLink *link, enum link_who who, int signo, uint64_t effect, KeeperReplyFunc reply, void *userdata);
+int keeper_link_send(KeeperLink *link, const char *message, uint64_t effect, KeeperReplyFunc reply, void *userdata);
 int keeper_link_input_write(KeeperLink *link, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata);
 int keeper_link_input_open(KeeperLink *link, KeeperReplyFunc reply, void *userdata);
 int keeper_link_input_close(KeeperLink *link, KeeperReplyFunc reply, void *userdata);

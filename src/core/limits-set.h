@@ -4,6 +4,7 @@
 /* The resource limits of one runtime, as systemd's unit properties know them. UINT64_MAX is "not set" for all of them: for a
  * limit, that and "infinity" are the same thing. */
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,3 +32,7 @@ extern const LimitKeyInfo limit_key_table[_LIMIT_KEY_MAX];
 LimitSet limit_set_none(void);
 /* Bits (1 << LimitKey) of those that are set. */
 unsigned limit_set_keys(const LimitSet *set);
+
+/* As a JSON object, and back: -EBADMSG. */
+json_t *limit_set_to_record(const LimitSet *set);
+int limit_set_from_record(const json_t *object, LimitSet *set);

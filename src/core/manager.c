@@ -3,7 +3,7 @@
 /* The manager owns every runtime from its start until it is forgotten. A runtime whose start failed is forgotten at once: the caller has been told
  * all there is. Others stay readable for their time, the oldest giving way when there are too many. */
 
-#include "core/manager.h"
+#include "core/manager-private.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,47 +18,38 @@
 #include "util/macro.h"
 #include "util/names.h"
 
-typedef struct Entry {
-        Manager *manager;
-        Runtime *runtime;
-        GList in_all;   /* of all, in the order of the start */
-        GList in_ended; /* of ended, in the order of the end */
-        sd_event_source *retain_timer;
-        bool ended;
-        bool restart; /* when it has ended */
-} Entry;
-
-struct Manager {
-        RuntimeContext context;
-        const ManagerHandler *handler;
-        RuntimeHandler runtime_handler;
-        void *userdata;
-        KindSet *kinds;
-        const char *const *kind_directories;
-        const char *const *reserved_options;
-        char *runtime_directory;
-        GHashTable *by_id; /* id → Entry */
-        GQueue all, ended;
-        unsigned n_runtimes; /* that have not ended */
-        bool stopping;
-};
-
-static void manager_remove(Manager *manager, Entry *entry) {
-        const char *id = runtime_get_id(entry->runtime);
-
-        g_hash_table_remove(manager->by_id, id);
+/* Takes it out of the lists. */
+static void manager_unlink(Manager *manager, Entry *entry) {
+        g_hash_table_remove(manager->by_id, runtime_get_id(entry->runtime));
         g_queue_unlink(&manager->all, &entry->in_all);
         if (entry->ended)
                 g_queue_unlink(&manager->ended, &entry->in_ended);
         else
                 manager->n_runtimes--;
-        manager->handler->on_removed(manager->userdata, entry->runtime);
-        /* The keeper of one that runs is found by what is in there. */
-        if (entry->ended || !runtime_is_started(entry->runtime))
-                record_store_remove(manager->context.records, id);
+}
+
+static void entry_free(Entry *entry) {
         sd_event_source_disable_unref(entry->retain_timer);
         runtime_free(entry->runtime);
         g_free(entry);
+}
+
+static void manager_remove(Manager *manager, Entry *entry) {
+        manager_unlink(manager, entry);
+        manager->handler->on_removed(manager->userdata, entry->runtime);
+        record_store_remove(manager->context.records, runtime_get_id(entry->runtime));
+        entry_free(entry);
+}
+
+Entry *manager_insert(Manager *manager, Runtime *runtime) {
+        Entry *entry = g_new0(Entry, 1);
+
+        *entry = (Entry){.manager = manager, .runtime = runtime, .in_all.data = entry};
+        runtime_set_link(runtime, entry);
+        g_hash_table_insert(manager->by_id, (gpointer) runtime_get_id(runtime), entry);
+        g_queue_push_tail_link(&manager->all, &entry->in_all);
+        manager->n_runtimes++;
+        return entry;
 }
 
 static int on_retain_timer(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -68,14 +59,15 @@ static int on_retain_timer(sd_event_source *source, uint64_t usec, void *userdat
         return 0;
 }
 
-static void manager_retain(Manager *manager, Entry *entry) {
-        uint64_t usec = runtime_get_options(entry->runtime)->retain_usec;
+void manager_retain(Manager *manager, Entry *entry) {
+        uint64_t retain_usec = runtime_get_options(entry->runtime)->retain_usec, since_usec = runtime_get_over_usec(entry->runtime);
+        uint64_t usec = retain_usec < USEC_INFINITY - since_usec ? since_usec + retain_usec : USEC_INFINITY;
 
         entry->ended = true;
         entry->in_ended.data = entry;
         g_queue_push_tail_link(&manager->ended, &entry->in_ended);
         manager->n_runtimes--;
-        (void) sd_event_add_time_relative(manager->context.event, &entry->retain_timer, CLOCK_MONOTONIC, usec, USEC_PER_SEC, on_retain_timer, entry);
+        (void) sd_event_add_time(manager->context.event, &entry->retain_timer, CLOCK_MONOTONIC, usec, USEC_PER_SEC, on_retain_timer, entry);
         if (manager->ended.length > LIMIT_ENDED)
                 manager_remove(manager, g_queue_peek_head(&manager->ended));
 }
@@ -85,9 +77,9 @@ static void manager_restart_ended(Manager *manager, Entry *entry);
 static void on_over(void *userdata, Runtime *runtime) {
         Entry *entry = runtime_get_link(runtime);
         Manager *manager = entry->manager;
-        bool restart = entry->restart && runtime_is_started(runtime);
+        bool restart = runtime_get_again(runtime) && runtime_is_started(runtime);
 
-        entry->restart = false;
+        runtime_set_again(runtime, false);
         /* A restarted one was seen to run before, and has output. */
         if (runtime_is_started(runtime) || runtime_get_generation(runtime) > 1)
                 manager_retain(manager, entry);
@@ -108,6 +100,7 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         manager->userdata = userdata;
         manager->runtime_handler = handler->runtime;
         manager->runtime_handler.on_over = on_over;
+        manager->runtime_handler.on_returned = manager_on_returned;
         manager->kind_directories = config->kind_directories;
         manager->reserved_options = config->reserved_options;
         manager->runtime_directory = g_strdup(config->runtime_directory);
@@ -138,8 +131,12 @@ Manager *manager_free(Manager *manager) {
 
         if (!manager)
                 return NULL;
-        while ((entry = g_queue_peek_head(&manager->all)))
-                manager_remove(manager, entry);
+        while ((entry = g_queue_peek_head(&manager->all))) {
+                manager_unlink(manager, entry);
+                manager->handler->on_unloaded(manager->userdata, entry->runtime);
+                entry_free(entry);
+        }
+        sd_event_source_disable_unref(manager->load_timer);
         g_hash_table_unref(manager->by_id);
         kind_set_free(manager->kinds);
         record_store_free(manager->context.records);
@@ -233,7 +230,7 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
         r = manager_plan_restart(manager, entry, &plan, &kind, reterr);
         if (r < 0)
                 return r;
-        r = record_store_add(manager->context.records, id, &directory);
+        r = record_store_renew(manager->context.records, id, &directory);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
                                          g_strerror(-r));
@@ -249,7 +246,6 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
 static int manager_add(Manager *manager, const Kind *kind, StartOptions *options, Plan *plan, const char *directory, Runtime **ret, sd_bus_error *reterr) {
         RuntimeParameters parameters = parameters_from_plan(kind, options->id, plan, directory);
         Runtime *runtime;
-        Entry *entry;
         int r;
 
         parameters.options = options;
@@ -264,12 +260,7 @@ static int manager_add(Manager *manager, const Kind *kind, StartOptions *options
                 return r;
         }
 
-        entry = g_new0(Entry, 1);
-        *entry = (Entry){.manager = manager, .runtime = runtime, .in_all.data = entry};
-        runtime_set_link(runtime, entry);
-        g_hash_table_insert(manager->by_id, (gpointer) runtime_get_id(runtime), entry);
-        g_queue_push_tail_link(&manager->all, &entry->in_all);
-        manager->n_runtimes++;
+        (void) manager_insert(manager, runtime);
         manager->handler->on_added(manager->userdata, runtime);
         *ret = runtime;
         return 0;
@@ -421,7 +412,7 @@ int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error 
         }
         if (runtime_get_state(runtime) == RUNTIME_STARTING)
                 return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "The runtime is just being started; wait until it has, or stop it.");
-        entry->restart = true;
+        runtime_set_again(runtime, true);
         if (runtime_get_state(runtime) != RUNTIME_STOPPING)
                 return runtime_stop(runtime, REQUESTED_BY_CLIENT, uid, TIME_UNSET, reterr);
         return 0;
@@ -429,12 +420,11 @@ int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error 
 
 int manager_stop(Manager *manager, Runtime *runtime, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr) {
         g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
-        Entry *entry = runtime_get_link(runtime);
-        bool cancelled = entry->restart;
+        bool cancelled = runtime_get_again(runtime);
         int r;
 
         if (cancelled) {
-                entry->restart = false;
+                runtime_set_again(runtime, false);
                 sd_bus_error_set(&error, RM_ERROR_CANCELLED, "The runtime was stopped before it was started again.");
                 manager->handler->runtime.on_start_failed(manager->userdata, runtime, &error);
         }

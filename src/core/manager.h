@@ -30,12 +30,27 @@ typedef struct ManagerHandler {
         void (*on_added)(void *userdata, Runtime *runtime);
         /* It is freed when this returns. */
         void (*on_removed)(void *userdata, Runtime *runtime);
+        /* The same two when it doesn't come or go, but this process does: nobody is to be told. */
+        void (*on_loaded)(void *userdata, Runtime *runtime);
+        void (*on_unloaded)(void *userdata, Runtime *runtime);
+        /* After manager_load(). */
+        void (*on_all_loaded)(void *userdata);
         /* After manager_stop_all(): nothing runs any more. */
         void (*on_idle)(void *userdata);
 } ManagerHandler;
 
 int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void *userdata, Manager **ret);
+/* Ends nothing: runtimes go on, for the next manager. */
 Manager *manager_free(Manager *manager);
+
+/* Takes up the runtimes that a manager before this one has left, by their records and their keepers: on_loaded for each, then on_all_loaded, when their output
+ * can be read. Nothing else is done before manager_resume(), which is for when clients can be told. */
+void manager_load(Manager *manager);
+void manager_resume(Manager *manager);
+
+/* JSON objects that the owner of the manager wants to find again: of a runtime, or (NULL) its own. Names are those of core/record.h. */
+int manager_save(Manager *manager, const Runtime *runtime, const char *name, const json_t *record);
+int manager_load_record(Manager *manager, const Runtime *runtime, const char *name, json_t **ret);
 
 /* The kind that a start names, with the error that refuses it. */
 int manager_find_kind(Manager *manager, const char *name, const Kind **ret, sd_bus_error *reterr);

@@ -8,9 +8,10 @@
 #include <signal.h>
 #include <string.h>
 
+#include "core/fields.h"
 #include "util/macro.h"
 
-static const char *const state_table[_RUNTIME_STATE_MAX] = {
+const char *const runtime_state_names[_RUNTIME_STATE_MAX] = {
         [RUNTIME_STARTING] = "starting", [RUNTIME_PREPARING] = "preparing", [RUNTIME_CONNECTING] = "connecting", [RUNTIME_INITIALIZING] = "initializing",
         [RUNTIME_READY] = "ready",       [RUNTIME_STOPPING] = "stopping",   [RUNTIME_ENDED] = "ended",
 };
@@ -35,7 +36,7 @@ static const char *const result_table[_RESULT_MAX] = {
         [RESULT_STOPPED] = "stopped",           [RESULT_OWNER_LOST] = "owner-lost",     [RESULT_LOST] = "lost",
 };
 
-static const char *const reason_table[_REASON_MAX] = {
+const char *const reason_names[_REASON_MAX] = {
         [REASON_EXITED] = "exited",
         [REASON_KILLED] = "killed",
         [REASON_DUMPED] = "dumped",
@@ -74,7 +75,7 @@ static const char *const stop_stage_table[_STOP_STAGE_MAX] = {
 };
 
 const char *runtime_state_to_string(RuntimeState state) {
-        return state_table[state];
+        return runtime_state_names[state];
 }
 
 static int find_in_table(const char *const *table, size_t size, const char *text) {
@@ -85,7 +86,7 @@ static int find_in_table(const char *const *table, size_t size, const char *text
 }
 
 int runtime_state_from_string(const char *text, RuntimeState *ret) {
-        int r = find_in_table(state_table, _RUNTIME_STATE_MAX, text);
+        int r = find_in_table(runtime_state_names, _RUNTIME_STATE_MAX, text);
 
         if (r < 0)
                 return r;
@@ -102,11 +103,11 @@ const char *result_to_string(Result result) {
 }
 
 const char *reason_to_string(Reason reason) {
-        return reason_table[reason];
+        return reason_names[reason];
 }
 
 int reason_from_string(const char *text, Reason *ret) {
-        int r = find_in_table(reason_table, _REASON_MAX, text);
+        int r = find_in_table(reason_names, _REASON_MAX, text);
 
         if (r < 0)
                 return r;
@@ -138,6 +139,57 @@ Report *report_free(Report *report) {
         g_free(report->output_tail);
         g_free(report);
         return NULL;
+}
+
+static const char *const stop_stage_names[_STOP_STAGE_MAX] = {
+        [STOP_STAGE_NONE] = "none", [STOP_STAGE_REQUEST] = "request", [STOP_STAGE_TERMINATE] = "terminate",
+        [STOP_STAGE_KILL] = "kill", [STOP_STAGE_UNIT] = "unit",
+};
+
+static const Field report_fields[] = {
+        FIELD_OF(Report, result, result_table),
+        FIELD_OF(Report, reason, reason_names),
+        FIELD(Report, NULL_STRING, message),
+        FIELD_OF(Report, phase, runtime_state_names),
+        FIELD(Report, NULL_STRING, step),
+        FIELD(Report, UINT64, step_first_line),
+        FIELD(Report, UINT64, step_last_line),
+        FIELD(Report, BOOL, has_exit_code),
+        FIELD(Report, BOOL, has_signal),
+        FIELD(Report, BOOL, has_leftovers),
+        FIELD(Report, INT, exit_code),
+        FIELD(Report, INT, signal),
+        FIELD_OF(Report, requested_by, requested_by_table),
+        FIELD(Report, INT, requested_by_uid),
+        FIELD_OF(Report, stop_stage, stop_stage_names),
+        FIELD(Report, INT, leftovers),
+        FIELD(Report, UINT64, duration_usec),
+        FIELD(Report, UINT64, cpu_usage_nsec),
+        FIELD(Report, UINT64, memory_peak),
+        FIELD(Report, UINT64, oom_kills),
+        FIELD(Report, UINT64, last_line),
+        FIELD(Report, NULL_STRING, output_tail),
+};
+
+int report_to_record(const Report *report, json_t **ret) {
+        json_t *record = json_object();
+        int r;
+
+        r = fields_write(record, report_fields, ELEMENTSOF(report_fields), report);
+        if (r < 0)
+                json_decref(record);
+        else
+                *ret = record;
+        return r;
+}
+
+int report_from_record(Report *report, json_t *record) {
+        int r;
+
+        if (!json_is_object(record))
+                return -EBADMSG;
+        r = fields_read(record, report_fields, ELEMENTSOF(report_fields), report);
+        return r < 0 || json_object_size(record) == 0 ? r : -EBADMSG;
 }
 
 static void report_set_cause(Report *report, Result result, Reason reason, char *message) {

@@ -5,6 +5,7 @@
  * table from causes to Result and Reason. */
 
 #include <glib.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -69,6 +70,10 @@ typedef enum Reason {
         _REASON_MAX,
 } Reason;
 
+/* The tables behind these functions, for records. */
+extern const char *const runtime_state_names[_RUNTIME_STATE_MAX];
+extern const char *const reason_names[_REASON_MAX];
+
 const char *reason_to_string(Reason reason);
 /* -EINVAL if there is no such reason. */
 int reason_from_string(const char *text, Reason *ret);
@@ -118,6 +123,10 @@ typedef struct Report {
 Report *report_new(void);
 Report *report_free(Report *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Report, report_free)
+
+/* As a JSON object, and back: what is there is replaced, and nothing may be left over. -EBADMSG. */
+int report_to_record(const Report *report, json_t **ret);
+int report_from_record(Report *report, json_t *record);
 
 /* Sets status and, unless the cause of the end is known already (had_cause), what follows from it for result, reason and message.
  * code and status as in struct link_exited. */

@@ -51,10 +51,14 @@ static void runtime_drop_start(Runtime *runtime) {
         runtime->scope_pending = false;
 }
 
-/* Does what belongs to a stage; false if this runtime has no such stage. */
+/* Does what belongs to a stage, having noted it down; false if this runtime has no such stage. */
 static bool runtime_act(Runtime *runtime, StopStage stage) {
         g_autofree char *request = NULL;
         int64_t id;
+
+        /* When nothing of it runs any more, what is left to do is no part of the stop. */
+        if (stage != STOP_STAGE_NONE && !runtime->done)
+                runtime->stop_stage = stage;
 
         switch (stage) {
         case STOP_STAGE_NONE:
@@ -63,16 +67,16 @@ static bool runtime_act(Runtime *runtime, StopStage stage) {
                 if (!runtime->link || runtime->report->phase < RUNTIME_CONNECTING)
                         return false;
                 if (runtime->kind->stop.signal != 0)
-                        return keeper_link_signal(runtime->link, LINK_WHO_MAIN, runtime->kind->stop.signal, NULL, NULL) >= 0;
+                        return runtime_signal_once(runtime, LINK_WHO_MAIN, runtime->kind->stop.signal) >= 0;
                 if (!runtime_stop_message(runtime))
                         return false;
                 request = handshake_request(runtime->handshake, runtime_stop_message(runtime), &id);
-                return request && keeper_link_send(runtime->link, request, NULL, NULL) >= 0;
+                return request && runtime_send_once(runtime, request) >= 0;
         case STOP_STAGE_TERMINATE:
-                return runtime->link && keeper_link_signal(runtime->link, LINK_WHO_ALL, SIGTERM, NULL, NULL) >= 0;
+                return runtime->link && runtime_signal_once(runtime, LINK_WHO_ALL, SIGTERM) >= 0;
         case STOP_STAGE_KILL:
                 runtime->killed = true;
-                return runtime->link && keeper_link_signal(runtime->link, LINK_WHO_ALL, SIGKILL, NULL, NULL) >= 0;
+                return runtime->link && runtime_signal_once(runtime, LINK_WHO_ALL, SIGKILL) >= 0;
         case STOP_STAGE_UNIT:
         case _STOP_STAGE_MAX:
                 break;
@@ -89,14 +93,11 @@ static bool runtime_act(Runtime *runtime, StopStage stage) {
         return true;
 }
 
-static void runtime_begin_stage(Runtime *runtime, StopStage stage) {
+void runtime_begin_stage(Runtime *runtime, StopStage stage) {
         uint64_t timeout_usec;
 
         while (!runtime_act(runtime, stage))
                 stage++;
-        /* When nothing of it runs any more, what is left to do is no part of the stop. */
-        if (stage != STOP_STAGE_NONE && !runtime->done)
-                runtime->stop_stage = stage;
         timeout_usec = stage >= STOP_STAGE_KILL ? MAX_OF(runtime->stop_timeout_usec, KILL_TIMEOUT_USEC) : runtime->stop_timeout_usec;
         /* The keeper gives what a main process left behind one such time itself. */
         if (stage == STOP_STAGE_NONE && runtime->stop_stage == STOP_STAGE_NONE)
@@ -240,6 +241,10 @@ static void runtime_on_deadline(Runtime *runtime) {
 void runtime_on_timer(Runtime *runtime) {
         uint64_t now = now_usec(CLOCK_MONOTONIC);
 
+        if (runtime->returning) {
+                runtime_search_again(runtime);
+                return;
+        }
         if (now >= runtime->chatter_usec)
                 runtime_announce(runtime);
         if (runtime->state < RUNTIME_STOPPING && now >= runtime->max_usec)
@@ -338,6 +343,7 @@ void runtime_check_end(Runtime *runtime) {
         if (runtime->keeper_pid != 0 || runtime->scope || runtime->scope_pending || runtime->ending || runtime->state == RUNTIME_ENDED)
                 return;
         runtime->ending = true;
+        runtime_save_ring(runtime);
         (void) sd_event_source_set_enabled(runtime->timer, SD_EVENT_OFF);
         runtime_complete_report(runtime);
         if (!runtime->handler->on_ending(runtime->userdata, runtime))
@@ -348,11 +354,12 @@ void runtime_finish(Runtime *runtime) {
         g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
 
         runtime->end_timestamp = now_usec(CLOCK_REALTIME);
+        runtime->over_usec = now_usec(CLOCK_MONOTONIC);
         g_free(runtime->control_group);
         runtime->control_group = g_strdup("");
         runtime_changed(runtime, RUNTIME_PROPERTY_END_TIMESTAMP | RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_CONTROL_GROUP);
         runtime_set_state(runtime, RUNTIME_ENDED, USEC_INFINITY);
-        record_store_remove(runtime->context->records, runtime->id);
+        record_store_tidy(runtime->context->records, runtime->id);
 
         if (!runtime->started) {
                 sd_bus_error_set(&error, runtime->start_error ?: RM_ERROR_START_FAILED, runtime->report->message);

@@ -18,10 +18,18 @@ void runtime_run(Runtime *runtime, uint32_t command) {
         runtime->run_sent = true;
         runtime->told = command;
         runtime->is_told = true;
+        /* The first is asked for under a record that was written before the scope was. */
+        if (runtime->started)
+                (void) runtime_save(runtime);
         (void) keeper_link_run(runtime->link, command);
 }
 
-static void runtime_enter_preparing(Runtime *runtime) {
+/* When a keeper says that something happened: it may have been long ago, but not in the future. */
+static uint64_t runtime_fact_usec(uint64_t usec) {
+        return MIN_OF(usec, now_usec(CLOCK_MONOTONIC));
+}
+
+static void runtime_enter_preparing(Runtime *runtime, uint64_t since_usec) {
         const KindPlanStep *step = &runtime->plan->steps[runtime->command];
         uint64_t timeout_usec = runtime->options->timeout_setup_usec;
 
@@ -29,26 +37,26 @@ static void runtime_enter_preparing(Runtime *runtime) {
                 timeout_usec = step->timeout_usec != KIND_UNSET ? step->timeout_usec : SETUP_TIMEOUT_DEFAULT_USEC;
         runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
         if (runtime->state == RUNTIME_STARTING)
-                runtime_set_state(runtime, RUNTIME_PREPARING, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+                runtime_set_state(runtime, RUNTIME_PREPARING, since_usec + timeout_usec);
         else {
-                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + timeout_usec);
+                runtime_set_deadline(runtime, since_usec + timeout_usec);
                 runtime_announce(runtime);
         }
         runtime->handler->on_setup_progress(runtime->userdata, runtime, runtime->command);
 }
 
-static void runtime_enter_connecting(Runtime *runtime) {
+static void runtime_enter_connecting(Runtime *runtime, uint64_t since_usec) {
         if (runtime->state == RUNTIME_PREPARING)
                 runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
-        runtime_set_state(runtime, RUNTIME_CONNECTING, now_usec(CLOCK_MONOTONIC) + runtime->handshake_timeout_usec);
+        runtime_set_state(runtime, RUNTIME_CONNECTING, since_usec + runtime->handshake_timeout_usec);
 }
 
-static void runtime_enter_initializing(Runtime *runtime) {
+void runtime_enter_initializing(Runtime *runtime) {
         /* The handshake has one deadline, which the runtime knows too. */
         runtime_set_state(runtime, RUNTIME_INITIALIZING, runtime->deadline_usec);
 }
 
-static void runtime_enter_ready(Runtime *runtime) {
+void runtime_enter_ready(Runtime *runtime) {
         if (runtime->state == RUNTIME_PREPARING)
                 runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
         runtime->ready_timestamp = now_usec(CLOCK_REALTIME);
@@ -81,10 +89,9 @@ static void runtime_set_text(Runtime *runtime, char **text, const char *new, uns
         runtime_changed(runtime, property);
 }
 
-/* What the handshake says is done in the order that a client relies on; what is sent is sent first. */
+/* What the handshake says is done in the order that a client relies on; what is sent is sent first. A step of the handshake is taken once; an answer to some
+ * request of the runtime may come twice after a crash. */
 static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
-        if (outcome->send && runtime->link)
-                (void) keeper_link_send(runtime->link, outcome->send, NULL, NULL);
         if (outcome->node)
                 runtime_set_text(runtime, &runtime->node, outcome->node, RUNTIME_PROPERTY_NODE);
         if (outcome->connection) {
@@ -93,6 +100,9 @@ static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
         }
         if (outcome->status_text)
                 runtime_set_text(runtime, &runtime->status_text, outcome->status_text, RUNTIME_PROPERTY_STATUS_TEXT);
+        if (outcome->send && runtime->link)
+                (void) (outcome->event == HANDSHAKE_EVENT_NONE ? keeper_link_send(runtime->link, outcome->send, 0, NULL, NULL)
+                                                               : runtime_send_once(runtime, outcome->send));
 
         if (runtime->state == RUNTIME_CONNECTING || runtime->state == RUNTIME_INITIALIZING || outcome->event == HANDSHAKE_EVENT_READY)
                 switch (runtime->state < RUNTIME_STOPPING ? outcome->event : HANDSHAKE_EVENT_NONE) {
@@ -120,9 +130,12 @@ static void runtime_apply(Runtime *runtime, HandshakeOutcome *outcome) {
 
 static void keeper_on_executed(void *userdata, const struct link_executed *executed) {
         Runtime *runtime = userdata;
+        uint64_t since_usec = runtime_fact_usec(executed->monotonic_usec);
         HandshakeOutcome outcome;
         bool first = !runtime->started;
 
+        if (runtime->found && executed->command <= runtime_n_steps(runtime))
+                runtime->told = executed->command;
         /* A keeper may repeat itself, or be another than ours. */
         if (!runtime->is_told || executed->command != runtime->told || runtime->done)
                 return;
@@ -137,15 +150,15 @@ static void keeper_on_executed(void *userdata, const struct link_executed *execu
 
         if (first) {
                 runtime->started = true;
-                runtime->executed_usec = now_usec(CLOCK_MONOTONIC);
+                runtime->executed_usec = since_usec;
                 if (runtime->max_timeout_usec != USEC_INFINITY)
                         runtime->max_usec = runtime->executed_usec + runtime->max_timeout_usec;
         }
         if (!runtime_is_main_command(runtime, executed->command))
-                runtime_enter_preparing(runtime);
+                runtime_enter_preparing(runtime, since_usec);
         else if (handshake_executed(runtime->handshake, &outcome) >= 0) {
                 if (outcome.event != HANDSHAKE_EVENT_READY)
-                        runtime_enter_connecting(runtime);
+                        runtime_enter_connecting(runtime, since_usec);
                 runtime_apply(runtime, &outcome);
         }
         if (first)
@@ -247,7 +260,7 @@ static void runtime_warn_closed(Runtime *runtime, const char *message) {
         runtime->handler->on_warning(runtime->userdata, runtime, "connection-closed", message, NULL, 0);
 }
 
-static void keeper_on_control(void *userdata, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
+static void keeper_on_control(void *userdata, uint64_t number, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
         Runtime *runtime = userdata;
         HandshakeOutcome outcome = {0};
         int r = -EINVAL;
@@ -255,6 +268,10 @@ static void keeper_on_control(void *userdata, enum link_control_kind kind, uint6
         /* Setup steps have no way to say anything. */
         if (!runtime->started || runtime->is_told || !runtime_is_main_command(runtime, runtime->command))
                 return;
+        /* The daemon before has acted on it, and could not say so any more. */
+        if (number <= runtime->control_number)
+                return;
+        runtime->control_number = number;
         switch (kind) {
         case LINK_CONTROL_MESSAGE:
                 r = handshake_message(runtime->handshake, bytes, size, &outcome);
@@ -288,8 +305,11 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
         Runtime *runtime = userdata;
         Report *report = runtime->report;
 
-        if (runtime->done)
+        if (runtime->done) {
+                /* Known from the record; it waits for us to say so. */
+                (void) keeper_link_collect(runtime->link);
                 return;
+        }
         /* Its EXITED came first, if anything ran. */
         runtime_enter_stopping(runtime, STOP_STAGE_NONE);
         runtime->done = true;
@@ -298,7 +318,7 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
         report->cpu_usage_nsec = done->cpu_usage_nsec;
         report->memory_peak = done->memory_peak;
         report->oom_kills = done->oom_kills;
-        runtime->ended_usec = now_usec(CLOCK_MONOTONIC);
+        runtime->ended_usec = runtime_fact_usec(done->monotonic_usec);
         if (done->leftovers > 0)
                 runtime->handler->on_warning(runtime->userdata, runtime, "leftovers", "The main process left processes behind; they were stopped.", "Leftovers",
                                              done->leftovers);
@@ -306,13 +326,28 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
                 runtime->handler->on_warning(runtime->userdata, runtime, "oom-kill", "Processes of the runtime were killed for memory.", "OOMKills",
                                              done->oom_kills);
         runtime->collecting = true;
+        /* From here on only we know it. */
+        runtime_save_ring(runtime);
+        (void) runtime_save(runtime);
         (void) keeper_link_collect(runtime->link);
+}
+
+static void keeper_on_hello(void *userdata, const struct link_hello *hello, int ring_fd) {
+        Runtime *runtime = userdata;
+
+        if (!runtime->ring.header)
+                runtime_take_ring(runtime, hello, ring_fd);
 }
 
 static void keeper_on_lost(void *userdata, int error) {
         Runtime *runtime = userdata;
 
         runtime->link = keeper_link_free(runtime->link);
+        if (runtime->returning) {
+                runtime->refused = error < 0;
+                runtime_end_search(runtime);
+                return;
+        }
         if (runtime->collecting)
                 return;
         if (error < 0) {
@@ -327,6 +362,7 @@ static void keeper_on_lost(void *userdata, int error) {
 }
 
 const KeeperHandler runtime_keeper_handler = {
+        .on_hello = keeper_on_hello,
         .on_executed = keeper_on_executed,
         .on_failed = keeper_on_failed,
         .on_exited = keeper_on_exited,

@@ -13,6 +13,7 @@ struct Runtime {
         void *link_of_owner;
 
         char *id;
+        uint64_t created_usec; /* CLOCK_MONOTONIC */
         Kind *kind;
         StartOptions *options;
         KindPlan *plan;
@@ -25,6 +26,7 @@ struct Runtime {
         unsigned changed;                                         /* properties not announced yet */
         uint64_t start_timestamp, ready_timestamp, end_timestamp; /* CLOCK_REALTIME, 0: not yet */
         uint64_t executed_usec, ended_usec;                       /* CLOCK_MONOTONIC, 0: not yet */
+        uint64_t over_usec;                                       /* CLOCK_MONOTONIC, when its end was told */
         uint64_t deadline_usec;                                   /* of the state, CLOCK_MONOTONIC */
         uint64_t owner_usec;                                      /* when it ends for want of an owner, CLOCK_MONOTONIC */
         Reason owner_reason;
@@ -46,6 +48,23 @@ struct Runtime {
         bool run_sent;   /* the keeper was told to run something */
         bool collecting; /* it was told to end */
         bool done;       /* it has told all */
+
+        /* What the next daemon must know to ask for nothing twice; see runtime-record.c. */
+        uint64_t control_number; /* of the last event of the runtime that was acted on */
+        uint64_t effect;         /* number of the last message or signal that went to the keeper, and must not be lost */
+        char *effect_message;    /* that message, or … */
+        int effect_who;          /* … whom … */
+        int effect_signal;       /* … to send this signal; 0: neither */
+        bool unsaved;            /* the last attempt to save it failed */
+        bool ring_saved;
+        bool again; /* to be started again when it has ended */
+
+        /* After a restart of the daemon; see runtime-return.c. */
+        bool returning;       /* until runtime_resume(): nothing is done, and no time passes */
+        bool found;           /* by its keeper alone: there was no record */
+        bool refused;         /* its keeper speaks a language that we don't */
+        uint64_t search_usec; /* when its keeper is looked for again, CLOCK_MONOTONIC */
+        unsigned n_searches;
 
         Handshake *handshake;
         uint32_t told;    /* the command that the keeper was told to run last */
@@ -80,6 +99,8 @@ struct Runtime {
 uint64_t now_usec(clockid_t clock);
 
 /* runtime.c */
+/* All that every runtime has, however it came to be. */
+int runtime_alloc(const RuntimeContext *context, const RuntimeHandler *handler, void *userdata, Runtime **ret);
 void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t timeout_usec);
 /* Deadline, RuntimeMaxUSec, and what waits to be announced: the next of them. */
 void runtime_set_timer(Runtime *runtime);
@@ -94,13 +115,37 @@ bool runtime_is_main_command(const Runtime *runtime, uint32_t command);
 /* Ends a keeper that runs nothing yet, and that nobody else will wait for. */
 void runtime_reap_keeper(Runtime *runtime);
 
+/* runtime-record.c */
+/* Writes the record. Whatever must not be forgotten is written before it is done, and before it is told. A failure is logged once. */
+int runtime_save(Runtime *runtime);
+/* The same for the output, when no line will be added. */
+void runtime_save_ring(Runtime *runtime);
+/* Sends what the keeper is to do exactly once, by way of the record. */
+int runtime_send_once(Runtime *runtime, const char *message);
+int runtime_signal_once(Runtime *runtime, enum link_who who, int signo);
+/* Sends the last of these again: the daemon before may not have come to it. */
+void runtime_repeat_effect(Runtime *runtime);
+
+/* runtime-return.c */
+/* The keeper's ring, after a return. */
+void runtime_take_ring(Runtime *runtime, const struct link_hello *hello, int ring_fd);
+/* What was waited for has come, or won't come. */
+void runtime_end_search(Runtime *runtime);
+void runtime_search_again(Runtime *runtime);
+
 /* runtime-start.c */
+/* Notices the keeper's exit. */
+int runtime_watch_keeper(Runtime *runtime);
+/* For the scope, however we came to it. */
+extern const ScopeHandler runtime_scope_handler;
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters);
 /* Nothing runs yet, and nothing will. Takes message. */
 void runtime_give_up_start(Runtime *runtime, Reason reason, const char *error_name, char *message);
 
 /* runtime-keeper.c */
 extern const KeeperHandler runtime_keeper_handler;
+void runtime_enter_initializing(Runtime *runtime);
+void runtime_enter_ready(Runtime *runtime);
 /* Tells the keeper to run a setup step, or the command. */
 void runtime_run(Runtime *runtime, uint32_t command);
 
@@ -109,6 +154,7 @@ void runtime_run(Runtime *runtime, uint32_t command);
 void runtime_set_cause(Runtime *runtime, Result result, Reason reason, RequestedBy by, char *message);
 /* Begins the stop with the first stage that this runtime has. */
 void runtime_enter_stopping(Runtime *runtime, StopStage first);
+void runtime_begin_stage(Runtime *runtime, StopStage stage);
 void runtime_escalate(Runtime *runtime);
 void runtime_collect(Runtime *runtime);
 void runtime_check_end(Runtime *runtime);

@@ -99,6 +99,13 @@ static int on_keeper_exit(sd_event_source *source, int fd, uint32_t revents, voi
         return 0;
 }
 
+int runtime_watch_keeper(Runtime *runtime) {
+        int r;
+
+        r = sd_event_add_io(runtime->context->event, &runtime->keeper_source, runtime->keeper_pidfd, EPOLLIN, on_keeper_exit, runtime);
+        return r < 0 ? r : sd_event_source_set_priority(runtime->keeper_source, KEEPER_EXIT_PRIORITY);
+}
+
 static int runtime_start_keeper(Runtime *runtime) {
         SpawnedKeeper keeper;
         int r;
@@ -110,13 +117,11 @@ static int runtime_start_keeper(Runtime *runtime) {
         runtime->keeper_pidfd = keeper.pidfd;
         runtime->spec_fd = fd_close(runtime->spec_fd);
 
-        r = keeper_link_new(runtime->context->event, keeper.link_fd, &runtime_keeper_handler, runtime, &runtime->link);
+        r = keeper_link_new(runtime->context->event, keeper.link_fd, &runtime_keeper_handler, runtime, false, &runtime->link);
         if (r < 0)
                 fd_close(keeper.link_fd);
         else
-                r = sd_event_add_io(runtime->context->event, &runtime->keeper_source, runtime->keeper_pidfd, EPOLLIN, on_keeper_exit, runtime);
-        if (r >= 0)
-                r = sd_event_source_set_priority(runtime->keeper_source, KEEPER_EXIT_PRIORITY);
+                r = runtime_watch_keeper(runtime);
         if (r < 0) {
                 runtime->keeper_source = sd_event_source_disable_unref(runtime->keeper_source);
                 runtime->link = keeper_link_free(runtime->link);
@@ -260,8 +265,9 @@ static void scope_on_gone(void *userdata, ScopeResult result) {
         runtime_check_end(runtime);
 }
 
+const ScopeHandler runtime_scope_handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, scope_on_gone};
+
 static int runtime_ask_for_scope(Runtime *runtime) {
-        static const ScopeHandler handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, scope_on_gone};
         ScopeOptions options;
         int r;
 
@@ -270,6 +276,10 @@ static int runtime_ask_for_scope(Runtime *runtime) {
         runtime->unit = runtime->scope_attempts == 1
                                 ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
                                 : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id, runtime->scope_attempts);
+        /* A daemon that comes back finds the unit by its name alone. */
+        r = runtime_save(runtime);
+        if (r < 0)
+                return r;
         options = (ScopeOptions){
                 .unit = runtime->unit,
                 .description = runtime->options->description,
@@ -278,7 +288,7 @@ static int runtime_ask_for_scope(Runtime *runtime) {
                 .limits = runtime->limits,
                 .timeout_stop_usec = MIN_OF(runtime->stop_timeout_usec, UNIT_PATIENCE_MAX_USEC) + UNIT_PATIENCE_MORE_USEC,
         };
-        r = scope_start(runtime->context->scopes, &options, &handler, runtime, &runtime->scope);
+        r = scope_start(runtime->context->scopes, &options, &runtime_scope_handler, runtime, &runtime->scope);
         runtime->scope_pending = r >= 0;
         return r;
 }

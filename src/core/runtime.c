@@ -51,6 +51,7 @@ void runtime_announce(Runtime *runtime) {
         runtime->chatter_usec = USEC_INFINITY;
         if (changed == 0)
                 return;
+        (void) runtime_save(runtime);
         runtime->announced_usec = now_usec(CLOCK_MONOTONIC);
         runtime->handler->on_properties(runtime->userdata, runtime, changed);
 }
@@ -84,6 +85,8 @@ void runtime_set_timer(Runtime *runtime) {
 
         if (runtime->state < RUNTIME_STOPPING)
                 next = MIN_OF(next, MIN_OF(runtime->max_usec, runtime->owner_usec));
+        if (runtime->returning)
+                next = runtime->search_usec;
         (void) sd_event_source_set_time(runtime->timer, next);
         (void) sd_event_source_set_enabled(runtime->timer, next == USEC_INFINITY ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
@@ -108,7 +111,7 @@ static void runtime_set_timeouts(Runtime *runtime, const RuntimeParameters *para
                 runtime->stop_timeout_usec = runtime->kind->stop.timeout_usec != KIND_UNSET ? runtime->kind->stop.timeout_usec : STOP_TIMEOUT_DEFAULT_USEC;
 }
 
-int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
+int runtime_alloc(const RuntimeContext *context, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
         Runtime *runtime;
         int r;
 
@@ -117,18 +120,15 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
                 .context = context,
                 .handler = handler,
                 .userdata = userdata,
-                .id = g_strdup(parameters->id),
-                .kind = kind_ref(parameters->kind),
-                .options = g_steal_pointer(&parameters->options),
-                .plan = g_steal_pointer(&parameters->plan),
-                .limits = parameters->limits,
                 .ring_fd = -EBADF,
                 .spec_fd = -EBADF,
                 .keeper_pidfd = -EBADF,
+                .created_usec = now_usec(CLOCK_MONOTONIC),
                 .start_timestamp = now_usec(CLOCK_REALTIME),
                 .deadline_usec = USEC_INFINITY,
                 .max_usec = USEC_INFINITY,
                 .owner_usec = USEC_INFINITY,
+                .search_usec = USEC_INFINITY,
                 .generation = 1,
                 .chatter_usec = USEC_INFINITY,
                 .unit = g_strdup(""),
@@ -137,12 +137,31 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
                 .node = g_strdup(""),
                 .report = report_new(),
         };
-        runtime_set_timeouts(runtime, parameters);
-
         r = sd_event_add_time(context->event, &runtime->timer, CLOCK_MONOTONIC, 0, TIMER_ACCURACY_USEC, on_timer, runtime);
-        if (r < 0)
-                goto fail;
+        if (r < 0) {
+                runtime_free(runtime);
+                return r;
+        }
         (void) sd_event_source_set_enabled(runtime->timer, SD_EVENT_OFF);
+        *ret = runtime;
+        return 0;
+}
+
+int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
+        g_autoptr(StartOptions) options = g_steal_pointer(&parameters->options);
+        g_autoptr(KindPlan) plan = g_steal_pointer(&parameters->plan);
+        Runtime *runtime;
+        int r;
+
+        r = runtime_alloc(context, handler, userdata, &runtime);
+        if (r < 0)
+                return r;
+        runtime->id = g_strdup(parameters->id);
+        runtime->kind = kind_ref(parameters->kind);
+        runtime->options = g_steal_pointer(&options);
+        runtime->plan = g_steal_pointer(&plan);
+        runtime->limits = parameters->limits;
+        runtime_set_timeouts(runtime, parameters);
 
         r = runtime->ring_fd = ring_create(runtime->options->ring_bytes, 0);
         if (r < 0)
@@ -199,6 +218,7 @@ Runtime *runtime_free(Runtime *runtime) {
         free(runtime->connection);
         g_free(runtime->start_error);
         g_free(runtime->closed);
+        g_free(runtime->effect_message);
         g_free(runtime);
         return NULL;
 }
@@ -219,7 +239,12 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         g_free(runtime->node);
         runtime->node = g_strdup("");
 
-        runtime->ready_timestamp = runtime->end_timestamp = runtime->executed_usec = runtime->ended_usec = 0;
+        g_clear_pointer(&runtime->effect_message, g_free);
+
+        runtime->ready_timestamp = runtime->end_timestamp = runtime->executed_usec = runtime->ended_usec = runtime->over_usec = 0;
+        runtime->control_number = runtime->effect = 0;
+        runtime->effect_who = runtime->effect_signal = 0;
+        runtime->ring_saved = runtime->found = runtime->refused = false;
         runtime->max_usec = runtime->owner_usec = USEC_INFINITY;
         runtime->scope_attempts = runtime->command = 0;
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
@@ -262,6 +287,7 @@ void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason) {
         runtime->owner_usec = usec == USEC_INFINITY ? USEC_INFINITY : now_usec(CLOCK_MONOTONIC) + usec;
         runtime->owner_reason = reason;
         runtime_set_timer(runtime);
+        (void) runtime_save(runtime);
 }
 
 static int refuse_request(int r, sd_bus_error *reterr) {
@@ -277,7 +303,7 @@ int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc
                 return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "Nothing runs in the runtime \"%s\" (state %s), so nothing can be signalled.", runtime->id,
                                          runtime_state_to_string(runtime->state));
         runtime->killed |= signo == SIGKILL;
-        return refuse_request(keeper_link_signal(runtime->link, who, signo, reply, userdata), reterr);
+        return refuse_request(keeper_link_signal(runtime->link, who, signo, 0, reply, userdata), reterr);
 }
 
 int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
@@ -297,7 +323,7 @@ int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, s
         request = handshake_request(runtime->handshake, interrupt->message, &id);
         if (!request)
                 return sd_bus_error_set(reterr, RM_ERROR_HANDSHAKE_FAILED, "The runtime has no connection to be sent a message on.");
-        return refuse_request(keeper_link_send(runtime->link, request, reply, userdata), reterr);
+        return refuse_request(keeper_link_send(runtime->link, request, 0, reply, userdata), reterr);
 }
 
 static int runtime_check_input(Runtime *runtime, sd_bus_error *reterr) {
@@ -360,6 +386,17 @@ void runtime_limits_changed(Runtime *runtime, const LimitSet *limits) {
 void runtime_watch_output(Runtime *runtime, uint64_t after) {
         if (runtime->link)
                 (void) keeper_link_watch(runtime->link, after);
+}
+
+void runtime_set_again(Runtime *runtime, bool again) {
+        if (runtime->again == again)
+                return;
+        runtime->again = again;
+        (void) runtime_save(runtime);
+}
+
+bool runtime_get_again(const Runtime *runtime) {
+        return runtime->again;
 }
 
 void runtime_set_link(Runtime *runtime, void *link) {
@@ -432,6 +469,14 @@ uint64_t runtime_get_ready_timestamp(const Runtime *runtime) {
 
 uint64_t runtime_get_end_timestamp(const Runtime *runtime) {
         return runtime->end_timestamp;
+}
+
+uint64_t runtime_get_created_usec(const Runtime *runtime) {
+        return runtime->created_usec;
+}
+
+uint64_t runtime_get_over_usec(const Runtime *runtime) {
+        return runtime->over_usec;
 }
 
 const Report *runtime_get_report(const Runtime *runtime) {

@@ -65,6 +65,8 @@ typedef struct RuntimeHandler {
         void (*on_ended)(void *userdata, Runtime *runtime);
         /* The last: the owner may free it. */
         void (*on_over)(void *userdata, Runtime *runtime);
+        /* The answer to runtime_return(). */
+        void (*on_returned)(void *userdata, Runtime *runtime);
 } RuntimeHandler;
 
 /* Takes options and plan, whether it succeeds or not; argv and environment are those of the command, ready to be executed. */
@@ -86,6 +88,18 @@ typedef struct RuntimeParameters {
 } RuntimeParameters;
 
 int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, const RuntimeHandler *handler, void *userdata, Runtime **ret);
+/* Coming back after the daemon was killed or restarted, in three steps, so that nothing is told before there is somebody to tell it to:
+ *
+ *   runtime_new_from_record()   the runtime as it was, its time stopped; -EBADMSG: not a record, -ESTALE: of another boot
+ *   runtime_return()            looks for its keeper; on_returned tells when its output can be read, or that it has no keeper any more
+ *   runtime_resume()            goes on: what was missed is learnt, and told
+ *
+ * runtime_new_found() is for a keeper whose record is lost: the runtime goes on with what the keeper knows, which isn't how to greet or stop it. */
+int runtime_new_from_record(const RuntimeContext *context, json_t *record, const RuntimeHandler *handler, void *userdata, Runtime **ret);
+int runtime_new_found(const RuntimeContext *context, const char *id, const RuntimeHandler *handler, void *userdata, Runtime **ret);
+void runtime_return(Runtime *runtime);
+void runtime_resume(Runtime *runtime);
+
 /* Ends nothing: a keeper that hasn't been told to run exits, others go on. */
 Runtime *runtime_free(Runtime *runtime);
 
@@ -115,6 +129,10 @@ void runtime_limits_changed(Runtime *runtime, const LimitSet *limits);
 /* Asks for one on_output() when there is a line after that number. */
 void runtime_watch_output(Runtime *runtime, uint64_t after);
 
+/* Whether it is to be started again when it has ended; kept for the owner, over restarts of the daemon too. */
+void runtime_set_again(Runtime *runtime, bool again);
+bool runtime_get_again(const Runtime *runtime);
+
 /* For the owner's lists, not owned. */
 void runtime_set_link(Runtime *runtime, void *link);
 void *runtime_get_link(const Runtime *runtime);
@@ -135,7 +153,9 @@ const LimitSet *runtime_get_limits(const Runtime *runtime);
 uint64_t runtime_get_start_timestamp(const Runtime *runtime);
 uint64_t runtime_get_ready_timestamp(const Runtime *runtime);
 uint64_t runtime_get_end_timestamp(const Runtime *runtime);
-const Report *runtime_get_report(const Runtime *runtime); /* NULL until it has ended */
+uint64_t runtime_get_created_usec(const Runtime *runtime); /* CLOCK_MONOTONIC */
+uint64_t runtime_get_over_usec(const Runtime *runtime);    /* CLOCK_MONOTONIC, when its end was told */
+const Report *runtime_get_report(const Runtime *runtime);  /* NULL until it has ended */
 const RingReader *runtime_get_ring(const Runtime *runtime);
 /* JSON object, NULL if there is nothing to connect to. Secret: for those who may see the runtime, never in a signal, property or log. */
 const char *runtime_get_connection(const Runtime *runtime);

@@ -19,6 +19,7 @@ static void scope_bus_close(ScopeBus *bus) {
         bus->properties_match = sd_bus_slot_unref(bus->properties_match);
         bus->disconnected_match = sd_bus_slot_unref(bus->disconnected_match);
         bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
+        bus->own_job_call = sd_bus_slot_unref(bus->own_job_call);
         bus->bus = sd_bus_flush_close_unref(bus->bus);
 }
 
@@ -36,6 +37,7 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
         while (g_hash_table_iter_next(&iter, NULL, &scope))
                 scope_drop_calls(scope);
         scope_bus_close(bus);
+        scope_bus_end_ask(bus, false);
         scope_bus_schedule_retry(bus);
         return 0;
 }

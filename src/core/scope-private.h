@@ -25,7 +25,10 @@ struct ScopeBus {
         sd_event_source *retry_timer;
         GHashTable *by_unit; /* unit name → Scope, not owned */
         GHashTable *by_path; /* object path → Scope, not owned */
-        bool no_oom_policy;  /* this systemd doesn't know OOMPolicy= for scopes */
+        sd_bus_slot *own_job_call;
+        ScopeRestartFunc restart_func;
+        void *restart_userdata;
+        bool no_oom_policy; /* this systemd doesn't know OOMPolicy= for scopes */
 };
 
 typedef enum ScopeState {
@@ -61,6 +64,8 @@ struct Scope {
 int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 
+/* The connection is gone: who has asked for our own job is told that it isn't known. */
+void scope_bus_end_ask(ScopeBus *bus, bool restart);
 /* The connection is gone: forgets the calls under way. */
 void scope_drop_calls(Scope *scope);
 /* systemd didn't answer sensibly: asks all scopes again in a while. */

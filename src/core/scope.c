@@ -322,13 +322,11 @@ void scope_resync(Scope *scope) {
         scope_check(scope);
 }
 
-int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
+static int scope_new(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
         g_autofree char *path = NULL;
         Scope *scope;
         int r;
 
-        if (!bus->bus)
-                return -ENOTCONN;
         r = sd_bus_path_encode(SYSTEMD_UNIT_PREFIX, options->unit, &path);
         if (r < 0)
                 return r;
@@ -348,7 +346,19 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
         };
         g_hash_table_insert(bus->by_unit, scope->unit, scope);
         g_hash_table_insert(bus->by_path, scope->path, scope);
+        *ret = scope;
+        return 0;
+}
 
+int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
+        Scope *scope;
+        int r;
+
+        if (!bus->bus)
+                return -ENOTCONN;
+        r = scope_new(bus, options, handler, userdata, &scope);
+        if (r < 0)
+                return r;
         r = scope_call_start(scope);
         if (r < 0) {
                 scope_release(scope);
@@ -356,6 +366,19 @@ int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *
                 return r;
         }
         *ret = scope;
+        return 0;
+}
+
+int scope_adopt(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
+        int r;
+
+        r = scope_new(bus, options, handler, userdata, ret);
+        if (r < 0)
+                return r;
+        (*ret)->state = SCOPE_ACTIVE;
+        /* Without a connection it is asked when there is one. */
+        if (bus->bus)
+                scope_resync(*ret);
         return 0;
 }
 

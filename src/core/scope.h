@@ -54,8 +54,15 @@ int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret);
 ScopeBus *scope_bus_free(ScopeBus *bus);
 bool scope_bus_is_connected(const ScopeBus *bus);
 
+/* Why this process is being stopped: whether a job that restarts its own unit is under way (systemctl restart), as systemd says. False if it is another job, or
+ * none, or if there is nobody to ask. Called once; not after scope_bus_free(). */
+typedef void (*ScopeRestartFunc)(void *userdata, bool restart);
+void scope_bus_ask_restart(ScopeBus *bus, ScopeRestartFunc func, void *userdata);
+
 /* Asks for the unit; the handler's on_started or on_start_failed tells. */
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);
+/* Takes up a unit that was made by a daemon before us, of which only the name is needed. If there is no such unit any more, on_gone tells. */
+int scope_adopt(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);
 /* Forgets the unit without stopping it, unless it has not been started yet; it is released if it is there. No handler is called any more. */
 Scope *scope_free(Scope *scope);
 

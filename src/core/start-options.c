@@ -4,8 +4,10 @@
 
 #include "core/start-options.h"
 
+#include <errno.h>
 #include <string.h>
 
+#include "core/fields.h"
 #include "core/kind.h"
 #include "util/limits.h"
 
@@ -117,4 +119,133 @@ void start_options_seal(StartOptions *options) {
 
         g_free(options->fingerprint);
         options->fingerprint = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *) text->str, text->len);
+}
+
+static const char *const owner_mode_names[] = {[OWNER_NONE] = "none", [OWNER_CALLER] = "caller", [OWNER_REQUIRED] = "required"};
+
+static const Field option_fields[] = {
+        FIELD(StartOptions, STRING, id),
+        FIELD(StartOptions, NULL_STRING, description),
+        FIELD(StartOptions, STRV, labels),
+        FIELD(StartOptions, STRV, command),
+        FIELD(StartOptions, STRV, arguments),
+        FIELD(StartOptions, STRV, environment),
+        FIELD(StartOptions, STRV, unset_environment),
+        FIELD(StartOptions, NULL_STRING, working_directory),
+        FIELD(StartOptions, BOOL, input_pipe),
+        FIELD_OF(StartOptions, owner, owner_mode_names),
+        FIELD(StartOptions, NULL_STRING, owner_name),
+        FIELD(StartOptions, UINT64, owner_timeout_usec),
+        FIELD(StartOptions, UINT64, owner_grace_usec),
+        FIELD(StartOptions, BOOL, no_new_privileges),
+        FIELD(StartOptions, UINT64, timeout_start_usec),
+        FIELD(StartOptions, UINT64, timeout_setup_usec),
+        FIELD(StartOptions, UINT64, timeout_handshake_usec),
+        FIELD(StartOptions, UINT64, timeout_stop_usec),
+        FIELD(StartOptions, UINT64, runtime_max_usec),
+        FIELD(StartOptions, UINT64, retain_usec),
+        FIELD(StartOptions, UINT64, ring_bytes),
+        FIELD(StartOptions, NULL_STRING, fingerprint),
+        FIELD(StartOptions, INT, uid),
+};
+
+/* Which member of the union a type uses. */
+static json_t *value_to_json(const KindValue *value) {
+        switch (value->type) {
+        case KIND_OPTION_STRING:
+        case KIND_OPTION_PATH:
+                return json_string(value->s);
+        case KIND_OPTION_STRINGS:
+                return fields_from_strv(value->strv);
+        case KIND_OPTION_BOOLEAN:
+                return json_boolean(value->b);
+        case KIND_OPTION_INTEGER:
+                return json_integer(value->x);
+        case KIND_OPTION_SIZE:
+        case KIND_OPTION_TIME:
+                return json_integer((json_int_t) value->t);
+        case _KIND_OPTION_TYPE_MAX:
+                break;
+        }
+        return NULL;
+}
+
+static KindValue *value_from_json(const char *type, const json_t *json) {
+        bool is_string = json_is_string(json), is_integer = json_is_integer(json);
+        g_auto(GStrv) strv = NULL;
+
+        if (is_string && strcmp(type, kind_option_type_to_string(KIND_OPTION_STRING)) == 0)
+                return kind_value_new_string(json_string_value(json));
+        if (is_string && strcmp(type, kind_option_type_to_string(KIND_OPTION_PATH)) == 0)
+                return kind_value_new_path(json_string_value(json));
+        if (strcmp(type, kind_option_type_to_string(KIND_OPTION_STRINGS)) == 0 && fields_to_strv(json, &strv) >= 0 && strv)
+                return kind_value_new_strings((const char *const *) strv);
+        if (json_is_boolean(json) && strcmp(type, kind_option_type_to_string(KIND_OPTION_BOOLEAN)) == 0)
+                return kind_value_new_boolean(json_is_true(json));
+        if (is_integer && strcmp(type, kind_option_type_to_string(KIND_OPTION_INTEGER)) == 0)
+                return kind_value_new_integer(json_integer_value(json));
+        if (is_integer && strcmp(type, kind_option_type_to_string(KIND_OPTION_SIZE)) == 0)
+                return kind_value_new_size((uint64_t) json_integer_value(json));
+        if (is_integer && strcmp(type, kind_option_type_to_string(KIND_OPTION_TIME)) == 0)
+                return kind_value_new_time((uint64_t) json_integer_value(json));
+        return NULL;
+}
+
+/* {NAME: [TYPE, VALUE]} */
+static json_t *values_to_json(GHashTable *values) {
+        json_t *object = json_object();
+        GHashTableIter iter;
+        gpointer name, value;
+
+        g_hash_table_iter_init(&iter, values);
+        while (g_hash_table_iter_next(&iter, &name, &value))
+                if (json_object_set_new(object, name, json_pack("[so]", kind_option_type_to_string(((KindValue *) value)->type), value_to_json(value))) < 0) {
+                        json_decref(object);
+                        return NULL;
+                }
+        return object;
+}
+
+static int values_from_json(json_t *object, GHashTable *values) {
+        const char *name;
+        json_t *pair;
+
+        if (!json_is_object(object))
+                return -EBADMSG;
+        json_object_foreach(object, name, pair) {
+                const char *type = json_string_value(json_array_get(pair, 0));
+                KindValue *value = type ? value_from_json(type, json_array_get(pair, 1)) : NULL;
+
+                if (!value)
+                        return -EBADMSG;
+                g_hash_table_insert(values, g_strdup(name), value);
+        }
+        return 0;
+}
+
+int start_options_to_record(const StartOptions *options, json_t **ret) {
+        json_t *record = json_object();
+
+        if (fields_write(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 ||
+            json_object_set_new(record, "limits", limit_set_to_record(&options->limits)) < 0 ||
+            json_object_set_new(record, "values", values_to_json(options->values)) < 0) {
+                json_decref(record);
+                return -EINVAL;
+        }
+        *ret = record;
+        return 0;
+}
+
+int start_options_from_record(json_t *record, StartOptions **ret) {
+        g_autoptr(StartOptions) options = start_options_new(0);
+
+        if (!json_is_object(record) || fields_read(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 ||
+            limit_set_from_record(json_object_get(record, "limits"), &options->limits) < 0 ||
+            values_from_json(json_object_get(record, "values"), options->values) < 0 || json_object_size(record) != 2)
+                return -EBADMSG;
+        /* Pairs. */
+        if (options->labels && g_strv_length(options->labels) % 2 != 0)
+                return -EBADMSG;
+        *ret = g_steal_pointer(&options);
+        return 0;
 }

@@ -5,6 +5,7 @@
  * kind declares. */
 
 #include <glib.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -54,6 +55,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StartOptions, start_options_free)
 
 /* Sets fingerprint from all the other fields. */
 void start_options_seal(StartOptions *options);
+
+/* As a JSON object, and back. Secret: a client's environment is in it. -EBADMSG if anything is missing, wrong or left over. */
+int start_options_to_record(const StartOptions *options, json_t **ret);
+int start_options_from_record(json_t *record, StartOptions **ret);
 
 /* The value of a label, NULL if there is no such. */
 const char *start_options_get_label(const StartOptions *options, const char *key);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* runtime-managerd: reads its options, makes the parts, and runs the loop until it is told to end. SIGTERM and SIGINT stop all runtimes first, each in its
- * stages; a second one doesn't wait for them. */
+ * stages; a second one doesn't wait for them. But SIGTERM for a restart of our unit leaves them to the one who comes next. */
 
 #include <errno.h>
 #include <glib.h>
@@ -27,14 +27,16 @@ typedef struct Daemon {
         Service *service;
         Manager *manager;
         sd_event_source *terminate_source, *interrupt_source;
-        bool stopping;
+        bool stopping; /* the runtimes too */
+        bool keep;     /* runtimes are never stopped */
+        bool asking;   /* whether it is only a restart */
         char *runtime_directory, *keeper_path;
         char *kind_directories[4];
         struct rlimit fd_limit; /* that we were started with */
 } Daemon;
 
 typedef struct Arguments {
-        gboolean user, version;
+        gboolean user, version, keep;
         char *bus_address, *systemd_address;
 } Arguments;
 
@@ -72,13 +74,40 @@ static void on_idle(void *userdata) {
         (void) sd_event_exit(daemon->event, EXIT_SUCCESS);
 }
 
-static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
-        Daemon *daemon = userdata;
+static void daemon_leave(Daemon *daemon) {
+        (void) sd_notify(0, "STOPPING=1\nSTATUS=Leaving all runtimes to the next instance.");
+        (void) sd_event_exit(daemon->event, EXIT_SUCCESS);
+}
+
+static void daemon_stop(Daemon *daemon) {
         bool again = daemon->stopping;
 
         daemon->stopping = true;
         (void) sd_notify(0, "STOPPING=1\nSTATUS=Stopping all runtimes.");
         manager_stop_all(daemon->manager, again);
+}
+
+static void on_restart_known(void *userdata, bool restart) {
+        Daemon *daemon = userdata;
+
+        daemon->asking = false;
+        if (restart)
+                daemon_leave(daemon);
+        else
+                daemon_stop(daemon);
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Daemon *daemon = userdata;
+
+        if (daemon->keep)
+                daemon_leave(daemon);
+        else if (daemon->stopping || info->ssi_signo == SIGINT)
+                daemon_stop(daemon);
+        else if (!daemon->asking) {
+                daemon->asking = true;
+                scope_bus_ask_restart(daemon->scopes, on_restart_known, daemon);
+        }
         return 0;
 }
 
@@ -170,10 +199,12 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 .reserved_options = start_request_names(),
         };
         r = manager_new(&config, service_get_manager_handler(), service_get_manager_userdata(daemon->service), &daemon->manager);
-        if (r < 0) {
+        if (r == -EWOULDBLOCK)
+                complain(_("Another instance of the service uses the runtime directory %s."), daemon->runtime_directory);
+        else if (r < 0)
                 complain(_("The runtime directory %s can't be used: %s."), daemon->runtime_directory, g_strerror(-r));
+        if (r < 0)
                 return r;
-        }
         report_kinds(daemon->manager);
         r = service_start(daemon->service, daemon->manager);
         if (r < 0)
@@ -198,6 +229,7 @@ static void daemon_done(Daemon *daemon) {
 static int parse_arguments(int *argc, char ***argv, Arguments *arguments) {
         const GOptionEntry entries[] = {
                 {"user", 0, 0, G_OPTION_ARG_NONE, &arguments->user, N_("Serve the session bus, with the user's own service manager"), NULL},
+                {"keep", 0, 0, G_OPTION_ARG_NONE, &arguments->keep, N_("When told to end, leave the runtimes to the next instance"), NULL},
                 {"bus-address", 0, 0, G_OPTION_ARG_STRING, &arguments->bus_address, N_("Serve the bus at this address"), N_("ADDRESS")},
                 {"systemd-address", 0, 0, G_OPTION_ARG_STRING, &arguments->systemd_address, N_("Find the service manager on the bus at this address"),
                  N_("ADDRESS")},
@@ -244,6 +276,7 @@ int main(int argc, char *argv[]) {
                 complain(_("There is no cgroup v2 hierarchy in /sys/fs/cgroup; boot with systemd.unified_cgroup_hierarchy=1."));
                 return EXIT_FAILURE;
         }
+        daemon.keep = arguments.keep;
         raise_fd_limit(&daemon.fd_limit);
         r = daemon_start(&daemon, &arguments);
         if (r < 0) {

@@ -38,6 +38,7 @@ typedef struct Keeper {
         bool prepared; /* cgroups and sockets are there */
         bool more_to_reap;
         bool resume_control; /* an acknowledgement has made room */
+        uint64_t effect;     /* the newest that was asked for */
 
         CommandState state;
         uint32_t command;

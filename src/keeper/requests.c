@@ -26,10 +26,22 @@ static int on_run(Keeper *keeper, const void *message, size_t size) {
         return command_run(keeper, run->command);
 }
 
+/* False: it was asked for before, by a daemon that is gone. */
+static bool is_new_effect(Keeper *keeper, uint64_t effect) {
+        if (effect == 0)
+                return true;
+        if (effect <= keeper->effect)
+                return false;
+        keeper->effect = effect;
+        return true;
+}
+
 static int on_signal(Keeper *keeper, const void *message, size_t size) {
         const struct link_signal *request = message;
         int r = -EINVAL;
 
+        if (!is_new_effect(keeper, request->effect))
+                return reply(keeper, request->cookie, 0, -EBADF);
         if (request->signo > 0 && request->signo < NSIG && (request->who == LINK_WHO_MAIN || request->who == LINK_WHO_ALL))
                 r = command_signal(keeper, (enum link_who) request->who, request->signo);
         return reply(keeper, request->cookie, r, -EBADF);
@@ -63,7 +75,10 @@ static int on_send(Keeper *keeper, const void *message, size_t size) {
         if (link->assembled < part->total)
                 return 0;
 
-        r = control_send(&keeper->control, link->connection, part->cookie, link->assembly, link->assembled);
+        if (is_new_effect(keeper, part->effect))
+                r = control_send(&keeper->control, link->connection, part->cookie, link->assembly, link->assembled);
+        else
+                r = reply(keeper, part->cookie, 0, -EBADF);
         free(link->assembly);
         link->assembly = NULL;
         return r < 0 ? reply(keeper, part->cookie, r, -EBADF) : 0;

@@ -27,6 +27,9 @@
  * LINK_COLLECT, waits for LINK_DONE, keeps the record, and sends LINK_COLLECT again. If the link is lost instead, the keeper goes on
  * with what runs; while nothing runs it waits abandon_usec for a new connection, and then exits.
  *
+ * LINK_SEND and LINK_SIGNAL may carry an effect number (0: none). Numbers rise; one that the keeper has met before is answered and does nothing. A
+ * daemon records the effect before it asks for it, so that the next one can ask again without knowing whether it was asked for already.
+ *
  * A broken message (unknown type, wrong size, out of order) ends the connection it came on, and nothing else.
  *
  * The keeper shares a uid with the runtime: the daemon checks every message as it would a stranger's. */
@@ -37,7 +40,9 @@
 #include "util/limits.h"
 #include "util/macro.h"
 
-#define LINK_VERSION 1U
+/* 1: no effect numbers. A daemon speaks to keepers of LINK_VERSION_OLDEST and newer; a keeper has the version that it was built with. */
+#define LINK_VERSION 2U
+#define LINK_VERSION_OLDEST 1U
 #define LINK_MESSAGE_MAX (LIMIT_INPUT + 64U) /* one LINK_INPUT_WRITE: it is all or nothing */
 #define LINK_CHUNK_MAX (32U * 1024U)         /* bytes behind one struct of LINK_CONTROL and LINK_SEND */
 
@@ -189,13 +194,15 @@ struct link_signal {
         uint32_t cookie;
         uint32_t who; /* enum link_who */
         int32_t signo;
+        uint64_t effect; /* not in version 1 */
 };
 
 struct link_send {
         uint32_t type;
         uint32_t cookie;
         uint32_t offset;
-        uint32_t total; /* at most LIMIT_PROTOCOL_LINE, without the newline: the keeper adds it */
+        uint32_t total;  /* at most LIMIT_PROTOCOL_LINE, without the newline: the keeper adds it */
+        uint64_t effect; /* the same in all parts; not in version 1 */
 };
 
 struct link_acknowledge {

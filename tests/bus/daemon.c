@@ -12,6 +12,7 @@
 
 #include "loop.h"
 #include "private-bus.h"
+#include "records.h"
 #include "util/names.h"
 
 static void before_exec(gpointer userdata) {
@@ -97,15 +98,12 @@ Daemon *daemon_new(const char *cgroups) {
 }
 
 void daemon_free(Daemon *daemon) {
-        g_autofree char *folder = g_build_filename(daemon->directory, RM_RUNTIME_DIRECTORY, NULL);
-
         g_assert_cmpint(daemon->pid, !=, 0);
         g_assert_cmpint(kill(daemon->pid, SIGTERM), ==, 0);
         AWAIT(daemon->pid == 0);
         g_assert_cmpint(daemon->status, ==, 0);
-        /* rmdir() fails if anything is in it. */
-        g_assert_cmpint(g_rmdir(folder), ==, 0);
-        g_assert_cmpint(g_rmdir(daemon->directory), ==, 0);
+        g_assert_null(records_find_leftover(daemon->directory));
+        records_remove_tree(daemon->directory);
         (void) g_dbus_connection_close_sync(daemon->bus, NULL, NULL);
         g_object_unref(daemon->bus);
         fake_systemd_free(daemon->fake);

@@ -233,10 +233,11 @@ static const BadStart bad_starts[] = {
 
 static guint count_entries(const char *path) {
         g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
+        const char *name;
         guint n = 0;
 
-        while (directory && g_dir_read_name(directory))
-                n++;
+        while (directory && (name = g_dir_read_name(directory)))
+                n += !g_str_equal(name, "subscribers.json");
         return n;
 }
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "private-bus.h"
+#include "records.h"
 #include "util/names.h"
 
 static volatile sig_atomic_t daemon_to_end;
@@ -160,24 +161,10 @@ static Harness *harness_new(void) {
         return h;
 }
 
-static void remove_tree(const char *path) {
-        g_autoptr(GDir) directory = NULL;
-        const char *name;
-
-        if (!g_file_test(path, G_FILE_TEST_IS_SYMLINK))
-                directory = g_dir_open(path, 0, NULL);
-        while (directory && (name = g_dir_read_name(directory))) {
-                g_autofree char *child = g_build_filename(path, name, NULL);
-
-                remove_tree(child);
-        }
-        (void) g_remove(path);
-}
-
 static void harness_free(Harness *h) {
         harness_stop_daemon(h);
         close(h->notify);
-        remove_tree(h->directory);
+        records_remove_tree(h->directory);
         g_hash_table_unref(h->ids);
         g_free(h->directory);
         g_free(h->runtime_directory);
@@ -304,12 +291,11 @@ static gboolean no_process_is_left(gpointer userdata) {
         return pids->len == 0;
 }
 
-static gboolean no_folder_is_left(gpointer userdata) {
+static gboolean nothing_is_left(gpointer userdata) {
         Harness *h = userdata;
-        g_autofree char *path = g_build_filename(h->runtime_directory, RM_RUNTIME_DIRECTORY, NULL);
-        g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
+        g_autofree char *leftover = records_find_leftover(h->runtime_directory);
 
-        return !directory || !g_dir_read_name(directory);
+        return !leftover;
 }
 
 /* unit: runtime-KIND-ID.scope, or with a number when it had to be made again. */
@@ -350,7 +336,7 @@ void harness_stop_daemon(Harness *h) {
         g_assert_cmpint(kill(h->daemon, SIGTERM), ==, 0);
         harness_wait(h, daemon_has_exited, h, "the daemon exits after SIGTERM");
         harness_wait(h, no_process_is_left, h, "no process of any runtime is left");
-        harness_wait(h, no_folder_is_left, h, "no folder of any runtime is left");
+        harness_wait(h, nothing_is_left, h, "nothing of any runtime is left but its record");
         harness_wait(h, no_unit_is_left, h, "no unit of any runtime is left");
         g_clear_pointer(&h->client, client_free);
 }

@@ -62,7 +62,7 @@ static inline void on_output(void *userdata, uint64_t last) {
         note(userdata, "output", "%" G_GUINT64_FORMAT, last);
 }
 
-static inline void on_control(void *userdata, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
+static inline void on_control(void *userdata, uint64_t number, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
         Fixture *fixture = userdata;
 
         g_assert_cmpint(bytes[size], ==, '\0');
@@ -98,7 +98,7 @@ static inline Fixture *fixture_new(void) {
         fixture->keeper = pair[1];
         fixture->seen = g_string_new(NULL);
         fixture->bytes = g_string_new(NULL);
-        g_assert_cmpint(keeper_link_new(fixture->event, pair[0], &handler, fixture, &fixture->link), ==, 0);
+        g_assert_cmpint(keeper_link_new(fixture->event, pair[0], &handler, fixture, false, &fixture->link), ==, 0);
         return fixture;
 }
 

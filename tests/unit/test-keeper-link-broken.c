@@ -14,7 +14,7 @@ static void assert_lost(Fixture *fixture) {
         settle(fixture);
         g_assert_cmpstr(fixture->seen->str, ==, "lost(error)");
         g_assert_cmpint(keeper_link_run(fixture->link, 0), ==, -ENOTCONN);
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, on_answer, fixture), ==, -ENOTCONN);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, 0, on_answer, fixture), ==, -ENOTCONN);
         g_assert_cmpstr(fixture->seen->str, ==, "lost(error)");
 }
 

@@ -113,8 +113,8 @@ static void test_requests_are_answered(void) {
         g_autoptr(Fixture) fixture = greeted_new();
         uint32_t cookies[5];
 
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_MAIN, SIGINT, on_answer, fixture), ==, 0);
-        g_assert_cmpint(keeper_link_send(fixture->link, "{}", on_answer, fixture), ==, 0);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_MAIN, SIGINT, 0, on_answer, fixture), ==, 0);
+        g_assert_cmpint(keeper_link_send(fixture->link, "{}", 0, on_answer, fixture), ==, 0);
         g_assert_cmpint(keeper_link_input_write(fixture->link, "in", 2, on_answer, fixture), ==, 0);
         g_assert_cmpint(keeper_link_input_open(fixture->link, on_answer, fixture), ==, 0);
         g_assert_cmpint(keeper_link_input_close(fixture->link, NULL, NULL), ==, 0);
@@ -145,7 +145,7 @@ static void test_an_answer_twice(void) {
         g_autoptr(Fixture) fixture = greeted_new();
         uint32_t cookie;
 
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, on_answer, fixture), ==, 0);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, 0, on_answer, fixture), ==, 0);
         cookie = hear_request(fixture, LINK_SIGNAL);
         SAY(fixture, link_reply, LINK_REPLY, cookie, 0, 0);
         SAY(fixture, link_reply, LINK_REPLY, cookie, 0, 0);
@@ -157,7 +157,7 @@ static void test_an_answer_twice(void) {
 static void test_an_answer_with_a_negative_errno(void) {
         g_autoptr(Fixture) fixture = greeted_new();
 
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, on_answer, fixture), ==, 0);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, 0, on_answer, fixture), ==, 0);
         SAY(fixture, link_reply, LINK_REPLY, hear_request(fixture, LINK_SIGNAL), -1, 0);
         settle(fixture);
         g_assert_cmpstr(fixture->seen->str, ==, "lost(error)");
@@ -169,7 +169,7 @@ static void test_requests_at_the_end(void) {
         g_autoptr(Fixture) fixture = greeted_new();
 
         g_assert_cmpint(keeper_link_input_open(fixture->link, on_answer, fixture), ==, 0);
-        g_assert_cmpint(keeper_link_send(fixture->link, "{}", on_answer, fixture), ==, 0);
+        g_assert_cmpint(keeper_link_send(fixture->link, "{}", 0, on_answer, fixture), ==, 0);
         g_assert_cmpint(keeper_link_input_close(fixture->link, NULL, NULL), ==, 0);
         fixture->keeper = fd_close(fixture->keeper);
         settle(fixture);
@@ -183,8 +183,8 @@ static void test_what_cannot_be_sent(void) {
         size_t size;
 
         g_assert_cmpint(keeper_link_input_write(fixture->link, bytes, LIMIT_INPUT + 1, on_answer, fixture), ==, -EMSGSIZE);
-        g_assert_cmpint(keeper_link_send(fixture->link, message, on_answer, fixture), ==, -EMSGSIZE);
-        g_assert_cmpint(keeper_link_send(fixture->link, "", on_answer, fixture), ==, -EMSGSIZE);
+        g_assert_cmpint(keeper_link_send(fixture->link, message, 0, on_answer, fixture), ==, -EMSGSIZE);
+        g_assert_cmpint(keeper_link_send(fixture->link, "", 0, on_answer, fixture), ==, -EMSGSIZE);
         g_assert_null(hear(fixture, &size));
         fixture->link = keeper_link_free(fixture->link);
         g_assert_cmpstr(fixture->seen->str, ==, "");
@@ -199,7 +199,7 @@ static void test_queue(void) {
         size_t size;
         int r;
 
-        while ((r = keeper_link_send(fixture->link, message, on_answer, fixture)) == 0) {
+        while ((r = keeper_link_send(fixture->link, message, 0, on_answer, fixture)) == 0) {
                 n_accepted++;
                 g_assert_cmpuint(n_accepted, <, 1000);
         }
@@ -207,7 +207,7 @@ static void test_queue(void) {
         /* Two of the longest messages fit, whatever the socket takes. */
         g_assert_cmpuint(n_accepted * 300, >=, 2 * LIMIT_PROTOCOL_LINE / 1024 - 300);
         /* The small ones of a stop still find room, and come last. */
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGKILL, on_answer, fixture), ==, 0);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGKILL, 0, on_answer, fixture), ==, 0);
 
         for (;;) {
                 g_autofree struct link_send *part = hear(fixture, &size);
@@ -232,7 +232,7 @@ static void test_queue(void) {
         settle(fixture);
         g_assert_cmpuint(expected, ==, 0);
         g_assert_cmpuint(n_heard, ==, n_accepted);
-        g_assert_cmpint(keeper_link_send(fixture->link, message, NULL, NULL), ==, 0);
+        g_assert_cmpint(keeper_link_send(fixture->link, message, 0, NULL, NULL), ==, 0);
         fixture->link = keeper_link_free(fixture->link);
         /* One answer for each, and ECONNRESET for the signal. */
         g_assert_cmpuint(fixture->seen->len, ==, n_accepted * strlen("answer(0) ") + strlen("answer(104)"));
@@ -243,7 +243,7 @@ static void test_too_many_requests(void) {
         unsigned n = 0;
         int r;
 
-        while ((r = keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGCONT, on_answer, fixture)) == 0) {
+        while ((r = keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGCONT, 0, on_answer, fixture)) == 0) {
                 n++;
                 g_assert_cmpuint(n, <, 100000);
         }
@@ -251,8 +251,8 @@ static void test_too_many_requests(void) {
         /* One is answered: there is room for one. */
         SAY(fixture, link_reply, LINK_REPLY, hear_request(fixture, LINK_SIGNAL), 0, 0);
         settle(fixture);
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGCONT, NULL, NULL), ==, 0);
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGCONT, NULL, NULL), ==, -ENOBUFS);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGCONT, 0, NULL, NULL), ==, 0);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGCONT, 0, NULL, NULL), ==, -ENOBUFS);
 }
 
 /* A flood is read in turns, so that it can't hold up the loop. */
@@ -280,7 +280,7 @@ static void test_free_inside(gconstpointer data) {
         g_autoptr(Fixture) fixture = fixture_new();
         g_autofree char *begin = g_strdup_printf("%s(", (const char *) data);
 
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, NULL, NULL), ==, 0);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, 0, NULL, NULL), ==, 0);
         fixture->free_in = data;
         GREET(fixture);
         SAY(fixture, link_executed, LINK_EXECUTED, 0, 78, 0, 0);
@@ -300,7 +300,7 @@ static void test_free_inside(gconstpointer data) {
 static void test_free_inside_an_answer(void) {
         g_autoptr(Fixture) fixture = greeted_new();
 
-        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, on_answer, fixture), ==, 0);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, 0, on_answer, fixture), ==, 0);
         g_assert_cmpint(keeper_link_input_open(fixture->link, on_answer, fixture), ==, 0);
         fixture->free_in = "answer";
         SAY(fixture, link_reply, LINK_REPLY, hear_request(fixture, LINK_SIGNAL), 0, 0);

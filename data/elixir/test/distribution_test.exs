@@ -62,8 +62,13 @@ defmodule RuntimeManager.DistributionTest do
   end
 
   test "a crash of the session ends the node and does not print the cookie" do
+    # Before that the report of the crash would be between two loggers.
     code = ~S"""
     _ = Manager,
+    Await = fun Await() ->
+      lists:keymember(logger, 1, application:which_applications()) orelse begin receive after 10 -> ok end, Await() end
+    end,
+    Await(),
     [Session] = [P || P <- processes(), {dictionary, D} <- [process_info(P, dictionary)],
       {'$initial_call', {'Elixir.RuntimeManager.Session', _, _}} <- D],
     sys:replace_state(Session, fun(State) -> State#{codec := broken} end),

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Who the clients are, for the next daemon: the subscribers of the manager, and for each runtime its owner and its subscribers with their places in the output.
+ * Names are those of one bus: all of it is forgotten if the bus is another by then, and looked up again if it is the same.
+ *
+ * What a client was promised by an answer is written before the answer. Places move all the time and are written once a second, for the runtimes where
+ * they have moved: a client may be sent a line once more after a crash, under its own number. */
+
+#include <jansson.h>
+#include <string.h>
+#include <time.h>
+
+#include "bus/bus.h"
+#include "util/macro.h"
+
+#define PLACES_USEC (1 * USEC_PER_SEC)
+
+void clients_save(RuntimeObject *object) {
+        json_t *record;
+
+        g_hash_table_remove(object->bus->moved, object);
+        record = json_pack("{s:s?,s:s?,s:I,s:b,s:o}", "owner", object->owner ? peer_get_name(object->owner) : NULL, "owner_name", object->owner_name,
+                           "grace_usec", (json_int_t) object->owner_grace_usec, "owner_gone", object->owner_gone, "streams", feed_to_record(object->feed));
+        if (!record)
+                return;
+        (void) manager_save(object->bus->manager, object->runtime, RECORD_CLIENTS, record);
+        json_decref(record);
+}
+
+static int on_places_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Bus *bus = userdata;
+
+        clients_save_moved(bus);
+        return 0;
+}
+
+void clients_moved(RuntimeObject *object) {
+        Bus *bus = object->bus;
+
+        if (g_hash_table_size(bus->moved) == 0) {
+                if (!bus->places_timer)
+                        (void) sd_event_add_time(bus->event, &bus->places_timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_places_timer, bus);
+                (void) sd_event_source_set_time_relative(bus->places_timer, PLACES_USEC);
+                (void) sd_event_source_set_enabled(bus->places_timer, SD_EVENT_ONESHOT);
+        }
+        g_hash_table_add(bus->moved, object);
+}
+
+void clients_save_moved(Bus *bus) {
+        g_autoptr(GList) objects = g_hash_table_get_keys(bus->moved);
+
+        for (GList *item = objects; item; item = item->next)
+                clients_save(item->data);
+}
+
+void clients_forget(RuntimeObject *object) {
+        g_hash_table_remove(object->bus->moved, object);
+}
+
+void clients_save_subscribers(Bus *bus) {
+        char id[SD_ID128_STRING_MAX];
+        json_t *subscribers = json_object(), *record;
+
+        for (unsigned i = 0; i < bus->subscribers->len; i++) {
+                const Peer *peer = bus->subscribers->pdata[i];
+
+                (void) json_object_set_new(subscribers, peer_get_name(peer), json_integer(peer_get_subscription(peer)));
+        }
+        record = json_pack("{s:s,s:o}", "bus", sd_id128_to_string(bus->id, id), "subscribers", subscribers);
+        if (!record)
+                return;
+        (void) manager_save(bus->manager, NULL, RECORD_SUBSCRIBERS, record);
+        json_decref(record);
+}
+
+/* A unique name, as the bus gives them. */
+static Peer *get_peer(Bus *bus, const char *name) {
+        return name && name[0] == ':' && sd_bus_service_name_is_valid(name) > 0 ? peer_table_get(bus->peers, name) : NULL;
+}
+
+void clients_load_subscribers(Bus *bus) {
+        const char *id, *name;
+        json_t *record, *subscribers, *flags;
+
+        if (manager_load_record(bus->manager, NULL, RECORD_SUBSCRIBERS, &record) < 0)
+                return;
+        if (json_unpack(record, "{s:s,s:o}", "bus", &id, "subscribers", &subscribers) == 0 && sd_id128_from_string(id, &bus->id) >= 0)
+                json_object_foreach(subscribers, name, flags) {
+                        Peer *peer = get_peer(bus, name);
+                        json_int_t value = json_integer_value(flags) & (SUBSCRIBE_LIFE | SUBSCRIBE_OUTPUT);
+
+                        if (!peer || value == 0)
+                                continue;
+                        peer_set_subscription(peer, value);
+                        g_ptr_array_add(bus->subscribers, peer);
+                }
+        json_decref(record);
+}
+
+static void load_streams(RuntimeObject *object, json_t *streams) {
+        json_t *item;
+        size_t i;
+
+        json_array_foreach(streams, i, item) {
+                const char *name;
+                json_int_t after;
+                int sources;
+                Peer *peer;
+
+                if (json_unpack(item, "{s:s,s:i,s:I}", "peer", &name, "sources", &sources, "after", &after) < 0)
+                        continue;
+                peer = get_peer(object->bus, name);
+                if (!peer)
+                        continue;
+                if (sources & FEED_BY_RUNTIME)
+                        feed_subscribe(object->feed, peer, FEED_BY_RUNTIME, after);
+                if ((sources & FEED_BY_MANAGER) && (peer_get_subscription(peer) & SUBSCRIBE_OUTPUT))
+                        feed_subscribe(object->feed, peer, FEED_BY_MANAGER, after);
+        }
+}
+
+void clients_load(RuntimeObject *object) {
+        const char *owner = NULL, *owner_name = NULL;
+        json_t *record, *streams;
+        json_int_t grace_usec;
+        int gone;
+
+        if (manager_load_record(object->bus->manager, object->runtime, RECORD_CLIENTS, &record) < 0)
+                return;
+        if (json_unpack(record, "{s:s?,s:s?,s:I,s:b,s:o}", "owner", &owner, "owner_name", &owner_name, "grace_usec", &grace_usec, "owner_gone", &gone,
+                        "streams", &streams) == 0) {
+                object->owner = get_peer(object->bus, owner);
+                if (object->owner)
+                        g_ptr_array_add(peer_get_owned(object->owner), object);
+                g_free(object->owner_name);
+                object->owner_name = g_strdup(owner_name);
+                object->owner_grace_usec = (uint64_t) grace_usec;
+                object->owner_gone = gone;
+                load_streams(object, streams);
+        }
+        json_decref(record);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the manager room share; for nobody else. */
+
+#include "core/manager.h"
+
+typedef struct Entry {
+        Manager *manager;
+        Runtime *runtime;
+        GList in_all;   /* of all, in the order of the start */
+        GList in_ended; /* of ended, in the order of the end */
+        sd_event_source *retain_timer;
+        bool ended;
+} Entry;
+
+struct Manager {
+        RuntimeContext context;
+        const ManagerHandler *handler;
+        RuntimeHandler runtime_handler;
+        void *userdata;
+        KindSet *kinds;
+        const char *const *kind_directories;
+        const char *const *reserved_options;
+        char *runtime_directory;
+        GHashTable *by_id; /* id → Entry */
+        GQueue all, ended;
+        unsigned n_runtimes; /* that have not ended */
+        bool stopping;
+        unsigned n_returning; /* whose keepers are being looked for */
+        bool loading;
+        sd_event_source *load_timer;
+};
+
+/* manager.c */
+/* A runtime is ours from here on. */
+Entry *manager_insert(Manager *manager, Runtime *runtime);
+/* It has ended, and is kept for as long as its options say. */
+void manager_retain(Manager *manager, Entry *entry);
+
+/* manager-load.c */
+void manager_on_returned(void *userdata, Runtime *runtime);
