@@ -3,7 +3,7 @@
 /* The manager owns every runtime from its start until it is forgotten. A runtime whose start failed is forgotten at once: the caller has been told
  * all there is. Others stay readable for their time, the oldest giving way when there are too many. */
 
-#include "core/manager-private.h"
+#include "core/manager.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "core/cgroup.h"
+#include "core/manager-private.h"
 #include "core/plan.h"
 #include "core/sd-autoptr.h"
 #include "util/limits.h"

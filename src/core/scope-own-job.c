@@ -3,8 +3,9 @@
 /* At SIGTERM a service isn't told whether it will be started again, but systemd knows: the job of its unit is of the type restart or stop. The unit's Job
  * property leads to the job, whose JobType tells. */
 
+#include <errno.h>
 #include <string.h>
-#include <systemd/sd-login.h>
+#include <unistd.h>
 
 #include "core/scope-private.h"
 #include "core/sd-autoptr.h"
@@ -55,13 +56,28 @@ static int on_job(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         return 0;
 }
 
+static int on_unit(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+        const char *path;
+
+        bus->own_job_call = sd_bus_slot_unref(bus->own_job_call);
+        if (sd_bus_message_read(reply, "o", &path) < 0 || get_property(bus, path, SYSTEMD_UNIT, "Job", on_job) < 0)
+                scope_bus_end_ask(bus, false);
+        return 0;
+}
+
 void scope_bus_ask_restart(ScopeBus *bus, ScopeRestartFunc func, void *userdata) {
-        g_autofree char *path = NULL;
-        _cleanup_free_ char *unit = NULL;
+        g_autoptr(sd_bus_message) message = NULL;
+        int r = -ENOTCONN;
 
         bus->restart_func = func;
         bus->restart_userdata = userdata;
-        if (!bus->bus || sd_pid_get_user_unit(0, &unit) < 0 || sd_bus_path_encode(SYSTEMD_UNIT_PREFIX, unit, &path) < 0 ||
-            get_property(bus, path, SYSTEMD_UNIT, "Job", on_job) < 0)
+        if (bus->bus)
+                r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "GetUnitByPID");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "u", (uint32_t) getpid());
+        if (r >= 0)
+                r = sd_bus_call_async(bus->bus, &bus->own_job_call, message, on_unit, bus, ASK_TIMEOUT_USEC);
+        if (r < 0)
                 scope_bus_end_ask(bus, false);
 }
