@@ -197,6 +197,12 @@ static void scope_on_started(void *userdata) {
         runtime_run(runtime, 0);
 }
 
+/* It can't be made again: the runtime goes on without, and its keeper sees to its end alone. */
+static void runtime_warn_scope_lost(Runtime *runtime) {
+        runtime->handler->on_warning(runtime->userdata, runtime, "scope-lost",
+                                     "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
+}
+
 static void scope_on_start_failed(void *userdata, const char *message) {
         Runtime *runtime = userdata;
 
@@ -209,8 +215,11 @@ static void scope_on_start_failed(void *userdata, const char *message) {
         if (runtime->state == RUNTIME_STARTING)
                 runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED,
                                       g_strdup_printf("systemd refused to make the scope %s: %s", runtime->unit, message));
-        else
+        else {
+                if (runtime->state < RUNTIME_STOPPING)
+                        runtime_warn_scope_lost(runtime);
                 runtime_check_end(runtime);
+        }
 }
 
 #define UNIT_STOPPED_MESSAGE "The runtime's unit was stopped."
@@ -253,14 +262,13 @@ static void scope_on_gone(void *userdata, ScopeResult result) {
         runtime->scope = scope_free(runtime->scope);
 
         if (runtime_keeper_lives(runtime) && !runtime->collecting) {
-                if (!runtime->run_sent && runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_ask_for_scope(runtime) >= 0)
+                if (runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_ask_for_scope(runtime) >= 0)
                         return;
                 if (runtime->state == RUNTIME_STARTING) {
                         runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED, g_strdup("systemd lost the scope of the runtime."));
                         return;
                 }
-                runtime->handler->on_warning(runtime->userdata, runtime, "scope-lost",
-                                             "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
+                runtime_warn_scope_lost(runtime);
         }
         runtime_check_end(runtime);
 }
@@ -272,10 +280,13 @@ static int runtime_ask_for_scope(Runtime *runtime) {
         int r;
 
         runtime->scope_attempts++;
-        g_free(runtime->unit);
-        runtime->unit = runtime->scope_attempts == 1
-                                ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
-                                : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id, runtime->scope_attempts);
+        /* Under the same name if something runs: then it is the same cgroup, and the limits are for the processes that are in it already. */
+        if (!runtime->run_sent) {
+                g_free(runtime->unit);
+                runtime->unit = runtime->scope_attempts == 1
+                                        ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
+                                        : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id, runtime->scope_attempts);
+        }
         /* A daemon that comes back finds the unit by its name alone. */
         r = runtime_save(runtime);
         if (r < 0)

@@ -112,12 +112,28 @@ static void test_active_though_it_is_empty(void) {
         AWAIT(!fake_systemd_has_unit(daemon->fake, UNIT));
 }
 
-/* Called dead when the command runs already: it is too late for another scope, but nothing is taken from the one who computes. */
+/* Called dead when the command runs already: it is made again around the cgroup that is there, and nothing is taken from the one who computes. */
+static void test_made_again_while_the_command_runs(void) {
+        g_autoptr(Daemon) daemon = daemon_new(cgroups);
+        g_autofree char *state = NULL;
+
+        assert_started(daemon, WAITING, INPUT);
+        fake_systemd_tell_state(daemon->fake, UNIT, "inactive");
+        AWAIT(fake_systemd_count_calls(daemon->fake, "StartTransientUnit " UNIT " fail") == 2);
+        state = daemon_get_string(daemon, "a", "State");
+        g_assert_cmpstr(state, ==, "ready");
+        finish(daemon);
+        assert_ended(daemon, "{'Result': <'exit-code'>, 'ExitCode': <7>, 'Leftovers': <uint32 0>}");
+        g_assert_cmpuint(daemon->warnings->len, ==, 0);
+}
+
+/* It can't be made again either: the runtime goes on without. */
 static void test_dead_while_the_command_runs(void) {
         g_autoptr(Daemon) daemon = daemon_new(cgroups);
         g_autofree char *state = NULL;
 
         fake_systemd_expect(daemon->fake, FAKE_START_STAYS);
+        fake_systemd_expect(daemon->fake, FAKE_START_REFUSED);
         assert_started(daemon, WAITING, INPUT);
         fake_systemd_tell_state(daemon->fake, UNIT, "inactive");
         AWAIT(daemon->warnings->len > 0);
@@ -133,6 +149,7 @@ static void test_stop_without_a_unit(void) {
         g_autoptr(Call) stop = NULL;
 
         fake_systemd_expect(daemon->fake, FAKE_START_STAYS);
+        fake_systemd_expect(daemon->fake, FAKE_START_REFUSED);
         assert_started(daemon, "trap '' TERM; echo deaf; read line; exit 7", "{'Input': <'pipe'>, 'TimeoutStopUSec': <uint64 100000>}");
         daemon_wait_output(daemon, "a");
         fake_systemd_tell_state(daemon->fake, UNIT, "failed");
@@ -179,6 +196,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/lost-scopes/dead-each-time", test_dead_each_time);
         g_test_add_func("/lost-scopes/empty-from-the-start", test_empty_from_the_start);
         g_test_add_func("/lost-scopes/active-though-it-is-empty", test_active_though_it_is_empty);
+        g_test_add_func("/lost-scopes/made-again-while-the-command-runs", test_made_again_while_the_command_runs);
         g_test_add_func("/lost-scopes/dead-while-the-command-runs", test_dead_while_the_command_runs);
         g_test_add_func("/lost-scopes/stop-without-a-unit", test_stop_without_a_unit);
         g_test_add_data_func("/lost-scopes/oom-kill-is-the-unit's-word", "oom-kill", test_oom_is_not_guessed);
