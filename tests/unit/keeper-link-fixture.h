@@ -89,7 +89,7 @@ static inline void on_answer(void *userdata, int error, int fd) {
         note(userdata, "answer", "%d%s", error, fd >= 0 ? " fd" : "");
 }
 
-static inline Fixture *fixture_new(void) {
+static inline Fixture *fixture_new_with(bool rejoined) {
         Fixture *fixture = g_new0(Fixture, 1);
         int pair[2];
 
@@ -98,8 +98,12 @@ static inline Fixture *fixture_new(void) {
         fixture->keeper = pair[1];
         fixture->seen = g_string_new(NULL);
         fixture->bytes = g_string_new(NULL);
-        g_assert_cmpint(keeper_link_new(fixture->event, pair[0], &handler, fixture, false, &fixture->link), ==, 0);
+        g_assert_cmpint(keeper_link_new(fixture->event, pair[0], &handler, fixture, rejoined, &fixture->link), ==, 0);
         return fixture;
+}
+
+static inline Fixture *fixture_new(void) {
+        return fixture_new_with(false);
 }
 
 static inline void fixture_free(Fixture *fixture) {

@@ -419,6 +419,44 @@ static void test_unacknowledged_events_come_again(void) {
         fixture_disconnect(f);
 }
 
+static uint32_t send_effect(Fixture *f, const char *text, uint64_t effect) {
+        struct link_send message = {.type = LINK_SEND, .cookie = ++f->cookie, .total = (uint32_t) strlen(text), .effect = effect};
+
+        fixture_send(f, &message, sizeof(message), text, strlen(text));
+        return message.cookie;
+}
+
+static uint32_t signal_effect(Fixture *f, int signo, uint64_t effect) {
+        struct link_signal message = {.type = LINK_SIGNAL, .cookie = ++f->cookie, .who = LINK_WHO_MAIN, .signo = signo, .effect = effect};
+
+        fixture_send(f, &message, sizeof(message), NULL, 0);
+        return message.cookie;
+}
+
+/* A daemon that came back asks again for what the one before it may have asked for. */
+static void test_an_effect_is_had_once(void) {
+        g_autoptr(Fixture) f = start_shell(SPEC_TRANSPORT_PIPES, SPEC_INPUT_NULL,
+                                           "(while read -r x <&3; do echo \"got $x\"; done) & trap 'echo usr1' USR1; "
+                                           "trap 'echo usr2; kill $!; exit 3' USR2; echo up; while kill -0 $!; do wait $!; done");
+        struct ring_record record;
+
+        fixture_start(f);
+        fixture_execute(f, 0);
+        g_assert_cmpstr(fixture_next_line(f, &record), ==, "up");
+        g_assert_cmpint(fixture_wait_reply(f, send_effect(f, "one", 1)), ==, 0);
+        g_assert_cmpstr(fixture_next_line(f, &record), ==, "got one");
+        g_assert_cmpint(fixture_wait_reply(f, send_effect(f, "one", 1)), ==, 0);
+        g_assert_cmpint(fixture_wait_reply(f, signal_effect(f, SIGUSR1, 4)), ==, 0);
+        g_assert_cmpstr(fixture_next_line(f, &record), ==, "usr1");
+        fixture_disconnect(f);
+        fixture_reconnect(f);
+        g_assert_cmpint(fixture_wait_reply(f, signal_effect(f, SIGUSR1, 4)), ==, 0);
+        g_assert_cmpint(fixture_wait_reply(f, signal_effect(f, SIGUSR1, 3)), ==, 0);
+        g_assert_cmpint(fixture_wait_reply(f, signal_effect(f, SIGUSR2, 5)), ==, 0);
+        g_assert_cmpstr(fixture_next_line(f, &record), ==, "usr2");
+        finish(f);
+}
+
 static void test_last_words_come_before_the_end(void) {
         g_autoptr(Fixture) f = start_shell(SPEC_TRANSPORT_PIPES, SPEC_INPUT_NULL, "echo bye >&4");
 
@@ -530,6 +568,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/keeper-io/back-pressure", test_back_pressure);
         g_test_add_func("/keeper-io/a-runtime-that-does-not-read", test_a_runtime_that_does_not_read);
         g_test_add_func("/keeper-io/unacknowledged-events-come-again", test_unacknowledged_events_come_again);
+        g_test_add_func("/keeper-io/an-effect-is-had-once", test_an_effect_is_had_once);
         g_test_add_func("/keeper-io/last-words-come-before-the-end", test_last_words_come_before_the_end);
         g_test_add_func("/keeper-io/notify-and-its-barrier", test_notify_and_its_barrier);
         g_test_add_func("/keeper-io/systemd-notify-works", test_systemd_notify_works);

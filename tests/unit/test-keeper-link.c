@@ -309,11 +309,57 @@ static void test_free_inside_an_answer(void) {
         g_assert_cmpstr(fixture->seen->str, ==, "answer(0) answer(104)");
 }
 
+/* Nothing behind the greeting is read before it is wanted; and the events may begin anywhere. */
+static void test_rejoined(void) {
+        g_autoptr(Fixture) fixture = fixture_new_with(true);
+
+        GREET(fixture);
+        SAY(fixture, link_executed, LINK_EXECUTED, 1, 99, 0, 5);
+        say_control(fixture, &(struct link_control){LINK_CONTROL, LINK_CONTROL_MESSAGE, 7, 0, 0, 1}, "a", 1);
+        settle(fixture);
+        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2)");
+        keeper_link_resume(fixture->link);
+        settle(fixture);
+        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2) executed(1 99) control(1 0 1)");
+        assert_acknowledged(fixture, 7);
+        /* But then without a gap. */
+        say_control(fixture, &(struct link_control){LINK_CONTROL, LINK_CONTROL_MESSAGE, 9, 0, 0, 1}, "b", 1);
+        settle(fixture);
+        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2) executed(1 99) control(1 0 1) lost(error)");
+}
+
+/* Such a keeper takes exactly the messages that it knows. */
+static void test_version_1(void) {
+        g_autoptr(Fixture) fixture = fixture_new();
+        char buffer[256];
+
+        SAY(fixture, link_hello, LINK_HELLO, 1, 77, 2);
+        settle(fixture);
+        g_assert_cmpint(keeper_link_signal(fixture->link, LINK_WHO_ALL, SIGTERM, 5, NULL, NULL), ==, 0);
+        g_assert_cmpint(recv(fixture->keeper, buffer, sizeof(buffer), 0), ==, 16);
+        g_assert_cmpint(keeper_link_send(fixture->link, "{}", 6, NULL, NULL), ==, 0);
+        g_assert_cmpint(recv(fixture->keeper, buffer, sizeof(buffer), 0), ==, 16 + 2);
+        g_assert_cmpmem(buffer + 16, 2, "{}", 2);
+}
+
+static void test_unknown_version(gconstpointer data) {
+        g_autoptr(Fixture) fixture = fixture_new();
+
+        SAY(fixture, link_hello, LINK_HELLO, GPOINTER_TO_UINT(data), 77, 2);
+        settle(fixture);
+        g_assert_cmpstr(fixture->seen->str, ==, "lost(error)");
+        g_assert_cmpint(fixture->lost, ==, -EPROTONOSUPPORT);
+}
+
 int main(int argc, char *argv[]) {
         static const char *const handlers[] = {"hello", "executed", "output", "control", "exited", "failed", "done", "lost"};
 
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/keeper-link/facts-are-delivered", test_facts);
+        g_test_add_func("/keeper-link/rejoined", test_rejoined);
+        g_test_add_func("/keeper-link/version/1", test_version_1);
+        g_test_add_data_func("/keeper-link/version/none", GUINT_TO_POINTER(0), test_unknown_version);
+        g_test_add_data_func("/keeper-link/version/of-the-future", GUINT_TO_POINTER(LINK_VERSION + 1), test_unknown_version);
         g_test_add_func("/keeper-link/the-end-is-no-error", test_the_end_is_no_error);
         g_test_add_data_func("/keeper-link/the-end-with-unread-words/met-by-reading", GINT_TO_POINTER(false), test_the_end_with_unread_words);
         g_test_add_data_func("/keeper-link/the-end-with-unread-words/met-by-sending", GINT_TO_POINTER(true), test_the_end_with_unread_words);
