@@ -132,6 +132,16 @@ static int enumerate_runtimes(sd_bus *connection, const char *prefix, void *user
         return 1;
 }
 
+/* The runtimes that were here before us go on, and so do those who follow them. */
+static void service_resume(Service *service) {
+        Manager *manager = service->bus.manager;
+
+        service->is_resumed = true;
+        manager_resume(manager);
+        for (Runtime *runtime = NULL; (runtime = manager_next(manager, runtime));)
+                feed_pump(bus_get_object(&service->bus, runtime)->feed);
+}
+
 static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         Service *service = userdata;
         const sd_bus_error *error = sd_bus_message_get_error(reply);
@@ -165,8 +175,7 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
         if (!same)
                 clients_save_subscribers(&service->bus);
         if (!service->is_resumed)
-                manager_resume(service->bus.manager);
-        service->is_resumed = true;
+                service_resume(service);
         service->handler->on_ready(service->userdata);
         return 0;
 }

@@ -27,8 +27,11 @@ void manager_on_returned(void *userdata, Runtime *runtime) {
         Manager *manager = ((Entry *) runtime_get_link(runtime))->manager;
 
         /* It may come when nobody waits any more. */
-        if (manager->loading)
-                manager->n_returning--;
+        if (!manager->loading) {
+                manager->handler->runtime.on_output(manager->userdata, runtime);
+                return;
+        }
+        manager->n_returning--;
         manager_check_loaded(manager);
 }
 

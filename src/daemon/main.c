@@ -29,7 +29,8 @@ typedef struct Daemon {
         sd_event_source *terminate_source, *interrupt_source;
         bool stopping; /* the runtimes too */
         bool keep;     /* runtimes are never stopped */
-        bool asking;   /* whether it is only a restart */
+        bool is_ready;
+        bool asking; /* whether it is only a restart */
         char *runtime_directory, *keeper_path;
         char *kind_directories[4];
         struct rlimit fd_limit; /* that we were started with */
@@ -54,6 +55,9 @@ static void complain(const char *format, ...) {
 }
 
 static void on_ready(void *userdata) {
+        Daemon *daemon = userdata;
+
+        daemon->is_ready = true;
         (void) sd_notify(0, "READY=1\nSTATUS=Waiting for requests.");
 }
 
@@ -100,7 +104,8 @@ static void on_restart_known(void *userdata, bool restart) {
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Daemon *daemon = userdata;
 
-        if (daemon->keep)
+        /* Before that there is nothing that was started, but something may have been found. */
+        if (daemon->keep || !daemon->is_ready)
                 daemon_leave(daemon);
         else if (daemon->stopping || info->ssi_signo == SIGINT)
                 daemon_stop(daemon);
