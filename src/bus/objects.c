@@ -110,6 +110,10 @@ static void on_added(void *userdata, Runtime *runtime) {
         object_add_subscribers(object);
 }
 
+static void on_added_again(void *userdata, Runtime *runtime) {
+        emit_runtime_added(bus_get_object(userdata, runtime));
+}
+
 static void on_loaded(void *userdata, Runtime *runtime) {
         RuntimeObject *object = object_new(userdata, runtime);
 
@@ -368,6 +372,7 @@ const ManagerHandler bus_manager_handler = {
                         .on_warning = on_warning,
                         .on_ending = on_ending,
                         .on_ended = on_ended,
+                        .on_added_again = on_added_again,
                 },
         .on_added = on_added,
         .on_removed = on_removed,

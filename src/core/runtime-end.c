@@ -366,5 +366,8 @@ void runtime_finish(Runtime *runtime) {
                 runtime->handler->on_start_failed(runtime->userdata, runtime, &error);
         }
         runtime->handler->on_ended(runtime->userdata, runtime);
+        runtime->told_end = true;
+        if (runtime->started || runtime->generation > 1)
+                (void) runtime_save(runtime);
         runtime->handler->on_over(runtime->userdata, runtime);
 }

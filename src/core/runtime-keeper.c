@@ -263,6 +263,7 @@ static void runtime_warn_closed(Runtime *runtime, const char *message) {
 static void keeper_on_control(void *userdata, uint64_t number, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
         Runtime *runtime = userdata;
         HandshakeOutcome outcome = {0};
+        bool was_closed;
         int r = -EINVAL;
 
         /* Setup steps have no way to say anything. */
@@ -296,9 +297,13 @@ static void keeper_on_control(void *userdata, uint64_t number, enum link_control
         }
         if (r < 0)
                 return;
+        was_closed = runtime->closed;
         if (outcome.warning && kind == LINK_CONTROL_CLOSED && runtime->state == RUNTIME_READY && !runtime->told_closed)
                 runtime_warn_closed(runtime, outcome.warning);
         runtime_apply(runtime, &outcome);
+        /* A verdict that is only told later, and must not be forgotten when the keeper forgets. */
+        if (runtime->closed && !was_closed)
+                (void) runtime_save(runtime);
 }
 
 static void keeper_on_done(void *userdata, const struct link_done *done) {

@@ -22,7 +22,7 @@ struct Runtime {
         int ring_fd; /* for the keeper, and the next one after a restart */
         int spec_fd; /* for the keeper; gone when it has been started */
 
-        RuntimeState state;
+        RuntimeState state, previous_state;
         unsigned changed;                                         /* properties not announced yet */
         uint64_t start_timestamp, ready_timestamp, end_timestamp; /* CLOCK_REALTIME, 0: not yet */
         uint64_t executed_usec, ended_usec;                       /* CLOCK_MONOTONIC, 0: not yet */
@@ -57,7 +57,8 @@ struct Runtime {
         int effect_signal;       /* … to send this signal; 0: neither */
         bool unsaved;            /* the last attempt to save it failed */
         bool ring_saved;
-        bool again; /* to be started again when it has ended */
+        bool told_end; /* on_ended() was called */
+        bool again;    /* to be started again when it has ended */
 
         /* After a restart of the daemon; see runtime-return.c. */
         bool returning;       /* until runtime_resume(): nothing is done, and no time passes */

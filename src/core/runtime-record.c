@@ -21,6 +21,7 @@ static const Field runtime_fields[] = {
         FIELD(Runtime, STRING, id),
         FIELD(Runtime, UINT64, created_usec),
         FIELD_OF(Runtime, state, runtime_state_names),
+        FIELD_OF(Runtime, previous_state, runtime_state_names),
         FIELD(Runtime, UINT64, start_timestamp),
         FIELD(Runtime, UINT64, ready_timestamp),
         FIELD(Runtime, UINT64, end_timestamp),
@@ -68,6 +69,7 @@ static const Field runtime_fields[] = {
         FIELD(Runtime, NULL_STRING, closed),
         FIELD(Runtime, NULL_STRING, start_error),
         FIELD(Runtime, BOOL, ring_saved),
+        FIELD(Runtime, BOOL, told_end),
         FIELD(Runtime, BOOL, again),
 };
 

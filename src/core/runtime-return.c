@@ -181,6 +181,29 @@ static void runtime_end_lost(Runtime *runtime) {
         runtime_announce(runtime);
 }
 
+/* What the daemon before recorded it may not have told any more. Clients go by what signals say, so those that it did tell do no harm. */
+static void runtime_repeat_news(Runtime *runtime) {
+        const RuntimeHandler *handler = runtime->handler;
+
+        if (runtime->state == RUNTIME_ENDED && runtime->told_end)
+                return;
+        if (runtime->state == RUNTIME_STARTING) {
+                handler->on_added_again(runtime->userdata, runtime);
+                return;
+        }
+        handler->on_properties(runtime->userdata, runtime, RUNTIME_PROPERTIES_ALL);
+        handler->on_state(runtime->userdata, runtime, runtime->previous_state, runtime->state);
+        if (runtime->state == RUNTIME_PREPARING)
+                handler->on_setup_progress(runtime->userdata, runtime, runtime->command);
+        else if (runtime->state == RUNTIME_READY)
+                handler->on_ready(runtime->userdata, runtime);
+        else if (runtime->state == RUNTIME_ENDED) {
+                handler->on_ended(runtime->userdata, runtime);
+                runtime->told_end = true;
+                (void) runtime_save(runtime);
+        }
+}
+
 void runtime_resume(Runtime *runtime) {
         ScopeOptions options = {.unit = runtime->unit};
 
@@ -188,6 +211,7 @@ void runtime_resume(Runtime *runtime) {
                 return;
         runtime->returning = false;
         runtime->search_usec = USEC_INFINITY;
+        runtime_repeat_news(runtime);
         if (runtime->state == RUNTIME_ENDED)
                 return;
         if (runtime->keeper_pidfd >= 0 && runtime_watch_keeper(runtime) < 0)

@@ -33,6 +33,7 @@
 #define UNIT_PATIENCE_MAX_USEC (90 * USEC_PER_SEC)
 
 static int runtime_ask_for_scope(Runtime *runtime);
+static int runtime_ask_again(Runtime *runtime);
 
 static enum spec_transport runtime_transport(const Runtime *runtime) {
         const KindHandshake *handshake = &runtime->kind->handshake;
@@ -130,6 +131,19 @@ static int runtime_start_keeper(Runtime *runtime) {
         return r;
 }
 
+/* Gives the unit its name, and notes it down: a daemon that comes back finds the unit by its name alone. */
+static int runtime_name_unit(Runtime *runtime) {
+        runtime->scope_attempts++;
+        /* Under the same name if something runs: then it is the same cgroup, and the limits are for the processes that are in it already. */
+        if (!runtime->run_sent) {
+                g_free(runtime->unit);
+                runtime->unit = runtime->scope_attempts == 1
+                                        ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
+                                        : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id, runtime->scope_attempts);
+        }
+        return runtime_save(runtime);
+}
+
 int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         int r;
 
@@ -137,6 +151,9 @@ int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The keeper (%s) could not be started: %s.", runtime->context->keeper_path,
                                          g_strerror(-r));
+        r = runtime_name_unit(runtime);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The record of the runtime could not be written: %s.", g_strerror(-r));
         r = runtime_ask_for_scope(runtime);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "systemd could not be asked for a scope: %s.", g_strerror(-r));
@@ -210,7 +227,7 @@ static void scope_on_start_failed(void *userdata, const char *message) {
         runtime->scope = scope_free(runtime->scope);
         /* The unit of the generation before may still be going, if that was given up. */
         if (runtime->state == RUNTIME_STARTING && runtime->generation > 1 && runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_keeper_lives(runtime) &&
-            runtime_ask_for_scope(runtime) >= 0)
+            runtime_ask_again(runtime) >= 0)
                 return;
         if (runtime->state == RUNTIME_STARTING)
                 runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED,
@@ -262,7 +279,7 @@ static void scope_on_gone(void *userdata, ScopeResult result) {
         runtime->scope = scope_free(runtime->scope);
 
         if (runtime_keeper_lives(runtime) && !runtime->collecting) {
-                if (runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_ask_for_scope(runtime) >= 0)
+                if (runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_ask_again(runtime) >= 0)
                         return;
                 if (runtime->state == RUNTIME_STARTING) {
                         runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED, g_strdup("systemd lost the scope of the runtime."));
@@ -273,24 +290,17 @@ static void scope_on_gone(void *userdata, ScopeResult result) {
         runtime_check_end(runtime);
 }
 
+static int runtime_ask_again(Runtime *runtime) {
+        (void) runtime_name_unit(runtime);
+        return runtime_ask_for_scope(runtime);
+}
+
 const ScopeHandler runtime_scope_handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, scope_on_gone};
 
 static int runtime_ask_for_scope(Runtime *runtime) {
         ScopeOptions options;
         int r;
 
-        runtime->scope_attempts++;
-        /* Under the same name if something runs: then it is the same cgroup, and the limits are for the processes that are in it already. */
-        if (!runtime->run_sent) {
-                g_free(runtime->unit);
-                runtime->unit = runtime->scope_attempts == 1
-                                        ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
-                                        : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id, runtime->scope_attempts);
-        }
-        /* A daemon that comes back finds the unit by its name alone. */
-        r = runtime_save(runtime);
-        if (r < 0)
-                return r;
         options = (ScopeOptions){
                 .unit = runtime->unit,
                 .description = runtime->options->description,

@@ -95,6 +95,7 @@ void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t deadline_u
         RuntimeState old = runtime->state;
 
         g_assert(runtime_state_may_follow(old, state));
+        runtime->previous_state = old;
         runtime->state = state;
         runtime_changed(runtime, RUNTIME_PROPERTY_STATE);
         runtime_set_deadline(runtime, deadline_usec);
@@ -244,7 +245,7 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->ready_timestamp = runtime->end_timestamp = runtime->executed_usec = runtime->ended_usec = runtime->over_usec = 0;
         runtime->control_number = runtime->effect = 0;
         runtime->effect_who = runtime->effect_signal = 0;
-        runtime->ring_saved = runtime->found = runtime->refused = false;
+        runtime->ring_saved = runtime->told_end = runtime->found = runtime->refused = false;
         runtime->max_usec = runtime->owner_usec = USEC_INFINITY;
         runtime->scope_attempts = runtime->command = 0;
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;

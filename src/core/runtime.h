@@ -47,6 +47,7 @@ typedef enum RuntimeProperty {
         RUNTIME_PROPERTY_GENERATION = 1 << 12,
         RUNTIME_PROPERTY_OWNER = 1 << 13, /* and OwnerName */
 } RuntimeProperty;
+#define RUNTIME_PROPERTIES_ALL (RUNTIME_PROPERTY_OWNER | (RUNTIME_PROPERTY_OWNER - 1))
 
 /* News, in the order in which clients are to hear them. No handler may free the runtime, but for on_over. */
 typedef struct RuntimeHandler {
@@ -65,6 +66,8 @@ typedef struct RuntimeHandler {
         void (*on_ended)(void *userdata, Runtime *runtime);
         /* The last: the owner may free it. */
         void (*on_over)(void *userdata, Runtime *runtime);
+        /* It was being started when the daemon before went, and may not have been announced. */
+        void (*on_added_again)(void *userdata, Runtime *runtime);
         /* The answer to runtime_return(). */
         void (*on_returned)(void *userdata, Runtime *runtime);
 } RuntimeHandler;
