@@ -20,6 +20,9 @@
 /* Who was told to end together with the main process, and does, is not left behind; it may be reaped a moment later. */
 #define DYING_USEC (500 * USEC_PER_MSEC)
 
+/* Helpers of the main process notice its end and go by themselves (erl_child_setup of an Erlang node, the other end of a pipe). */
+#define LEAVING_USEC (100 * USEC_PER_MSEC)
+
 /* Time for what has been killed to be gone, before it is looked at again. */
 #define KILL_AGAIN_USEC (100 * USEC_PER_MSEC)
 
@@ -127,7 +130,7 @@ static void enter_ending(Keeper *keeper, const siginfo_t *info) {
         if (keeper->failed.stage == LINK_STAGE_NONE)
                 link_end_tell(&keeper->link, FACT_EXITED, &keeper->exited, sizeof(keeper->exited));
 
-        keeper->kill_usec = clock_usec(CLOCK_MONOTONIC) + (keeper->asked && !keeper->killed ? DYING_USEC : 0);
+        keeper->kill_usec = clock_usec(CLOCK_MONOTONIC) + (keeper->asked && !keeper->killed ? DYING_USEC : LEAVING_USEC);
         command_check_payload(keeper);
 }
 

@@ -41,6 +41,20 @@ static void test_collect_ends_what_runs(void) {
         fixture_wait_end(f);
 }
 
+/* Who notices the end of the main process and goes too was not left behind. */
+static void test_helpers_that_follow(void) {
+        g_autoptr(Fixture) f = fixture_new();
+
+        fixture_add_shell(f, false, "exec 3> >(cat >/dev/null; exec sleep 0.02); exit 5");
+        fixture_start(f);
+        fixture_execute(f, 0);
+        fixture_wait(f, LINK_DONE, 1);
+        g_assert_cmpint(f->exited.status, ==, 5);
+        g_assert_cmpuint(f->done.leftovers, ==, 0);
+        fixture_collect(f);
+        fixture_wait_end(f);
+}
+
 /* Daemons of the runtime's own making: counted, and gone. */
 static void test_leftovers(void) {
         g_autoptr(Fixture) f = fixture_new();
@@ -271,6 +285,7 @@ int main(int argc, char *argv[]) {
 
         g_test_add_func("/keeper-ends/a-failed-step-is-collected", test_a_failed_step_is_collected);
         g_test_add_func("/keeper-ends/collect-ends-what-runs", test_collect_ends_what_runs);
+        g_test_add_func("/keeper-ends/helpers-that-follow", test_helpers_that_follow);
         g_test_add_func("/keeper-ends/leftovers", test_leftovers);
         g_test_add_func("/keeper-ends/leftovers-that-ignore-sigterm", test_leftovers_that_ignore_sigterm);
         g_test_add_func("/keeper-ends/a-clean-stop-leaves-nothing-behind", test_a_clean_stop_leaves_nothing_behind);
