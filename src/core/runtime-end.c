@@ -296,7 +296,7 @@ static char *runtime_read_tail(const Runtime *runtime) {
         struct ring_record record;
         char *whole;
 
-        while (ring_read(&runtime->ring, &cursor, &record, text) > 0) {
+        for (uint64_t n = ring_reader_capacity(&runtime->ring); n > 0 && ring_read(&runtime->ring, &cursor, &record, text) > 0; n--) {
                 g_string_append_len(tail, text, record.size);
                 if (!(record.flags & (RING_PARTIAL | RING_UNTERMINATED)))
                         g_string_append_c(tail, '\n');

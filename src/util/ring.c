@@ -5,7 +5,8 @@
  * The protocol between them is that of a sequence lock, spread over positions: whatever the writer is about to destroy, it first
  * gives up (tail), with a fence behind it; whatever a reader has copied, it only believes after a fence and another look at tail.
  * Line numbers have no gaps, so a reader can hold each record it meets against the one before, and a ring that a hostile process
- * writes into can mislead, but never crash, stall or grow its reader. */
+ * writes into can mislead, but never crash, stall or grow its reader: each read has so many looks at the shared memory, and no more,
+ * and the numbers it returns only grow. */
 
 #include "util/ring.h"
 
@@ -23,9 +24,13 @@
 #define RING_RECORD_MAX ALIGN_TO(sizeof(struct ring_record) + RING_LINE_MAX, 8)
 
 /* A reader begins again when the writer overtakes it: at the oldest record first, and if that one is given up again and again before it can be read, in
- * the middle of the ring. */
+ * the middle of the ring. It has so many tries, and may besides walk over so many times as many records as there can be. */
 #define RING_TRIES_MAX 1000U
 #define RING_TRIES_AT_TAIL 8U
+#define RING_WALKS_MAX 4U
+
+/* Nobody prints as many lines: a last line beyond this is a lie, and a reader can count on from any number without an overflow. */
+#define RING_NUMBER_MAX ((uint64_t) INT64_MAX)
 
 static uint64_t record_length(uint32_t size) {
         return ALIGN_TO(sizeof(struct ring_record) + (uint64_t) size, 8);
@@ -112,6 +117,12 @@ int ring_writer_init(RingWriter *ret, int fd) {
         commit = &header->commits[ret->commit_count % 2];
         ret->head = atomic_load(&commit->head);
         ret->last = atomic_load(&commit->last);
+        /* It goes by these from now on, and would look for its tail for ever. */
+        if (ret->tail > ret->head || ret->head - ret->tail > ret->data_size || ret->tail % 8 != 0 || ret->head % 8 != 0 || ret->middle > ret->head ||
+            ret->last > RING_NUMBER_MAX) {
+                ring_writer_done(ret);
+                return -EINVAL;
+        }
         return 0;
 }
 
@@ -238,11 +249,25 @@ typedef struct Bounds {
         uint64_t last;
 } Bounds;
 
+/* Looks that one read may still have. Whoever changes the ring while it is read can make us look again, but not for ever. */
+typedef uint64_t Patience;
+
+static Patience patience_new(const RingReader *reader) {
+        return RING_TRIES_MAX + RING_WALKS_MAX * ring_reader_capacity(reader);
+}
+
+static bool patience_take(Patience *patience) {
+        if (*patience == 0)
+                return false;
+        (*patience)--;
+        return true;
+}
+
 /* Where the ring begins and ends now. head and last belong together; tail may be newer than they are. */
-static int read_bounds(const RingReader *reader, Bounds *ret) {
+static int read_bounds(const RingReader *reader, Patience *patience, Bounds *ret) {
         const struct ring_header *header = reader->header;
 
-        for (unsigned try = 0; try < RING_TRIES_MAX; try++) {
+        for (unsigned try = 0; try < RING_TRIES_MAX && patience_take(patience); try++) {
                 uint64_t count = atomic_load_explicit(&header->commit_count, memory_order_acquire);
                 const struct ring_commit *now = &header->commits[count % 2];
                 Bounds bounds = {
@@ -256,7 +281,7 @@ static int read_bounds(const RingReader *reader, Bounds *ret) {
                 bounds.tail = atomic_load_explicit(&header->tail, memory_order_acquire);
                 if (bounds.tail > bounds.head)
                         continue; /* overtaken between the two looks */
-                if (bounds.head - bounds.tail > reader->data_size || bounds.tail % 8 != 0 || bounds.head % 8 != 0)
+                if (bounds.head - bounds.tail > reader->data_size || bounds.tail % 8 != 0 || bounds.head % 8 != 0 || bounds.last > RING_NUMBER_MAX)
                         return -EBADMSG;
                 *ret = bounds;
                 return 0;
@@ -287,7 +312,8 @@ static int read_record(const RingReader *reader, const Bounds *bounds, uint64_t 
 }
 
 /* Finds the place of the first line with at least the wanted number, from tail on or from the middle on. 1 with a record, 0 if overtaken, -EBADMSG. */
-static int find_record(const RingReader *reader, const Bounds *bounds, bool from_middle, uint64_t number, uint64_t *ret_position, struct ring_record *ret) {
+static int find_record(const RingReader *reader, const Bounds *bounds, Patience *patience, bool from_middle, uint64_t number, uint64_t *ret_position,
+                       struct ring_record *ret) {
         uint64_t position = bounds->tail, expected = 0;
 
         if (from_middle) {
@@ -296,7 +322,7 @@ static int find_record(const RingReader *reader, const Bounds *bounds, bool from
                 if (middle > bounds->tail && middle < bounds->head && middle % 8 == 0)
                         position = middle;
         }
-        while (position != bounds->head) {
+        while (position != bounds->head && patience_take(patience)) {
                 struct ring_record record;
                 int r;
 
@@ -317,28 +343,32 @@ static int find_record(const RingReader *reader, const Bounds *bounds, bool from
 }
 
 uint64_t ring_reader_last(const RingReader *reader) {
+        Patience patience = RING_TRIES_MAX;
         Bounds bounds;
 
-        if (!reader->header || read_bounds(reader, &bounds) < 0)
+        if (!reader->header || read_bounds(reader, &patience, &bounds) < 0)
                 return 0;
         return bounds.last;
 }
 
 uint64_t ring_reader_oldest(const RingReader *reader) {
+        Patience patience;
+
         if (!reader->header)
                 return 1;
 
+        patience = patience_new(reader);
         for (unsigned try = 0; try < RING_TRIES_MAX; try++) {
                 struct ring_record record;
                 uint64_t position;
                 Bounds bounds;
                 int r;
 
-                if (read_bounds(reader, &bounds) < 0)
+                if (read_bounds(reader, &patience, &bounds) < 0)
                         break;
                 if (bounds.tail == bounds.head)
                         return bounds.last + 1;
-                r = find_record(reader, &bounds, try >= RING_TRIES_AT_TAIL, 0, &position, &record);
+                r = find_record(reader, &bounds, &patience, try >= RING_TRIES_AT_TAIL, 0, &position, &record);
                 if (r < 0)
                         break;
                 if (r > 0)
@@ -347,21 +377,28 @@ uint64_t ring_reader_oldest(const RingReader *reader) {
         return ring_reader_last(reader) + 1;
 }
 
+uint64_t ring_reader_capacity(const RingReader *reader) {
+        return reader->data_size / sizeof(struct ring_record);
+}
+
 RingCursor ring_cursor_after(uint64_t number) {
         return (RingCursor){.number = number == UINT64_MAX ? number : number + 1};
 }
 
 int ring_read(const RingReader *reader, RingCursor *cursor, struct ring_record *ret, void *text) {
+        Patience patience;
+
         if (!reader->header)
                 return 0;
 
+        patience = patience_new(reader);
         for (unsigned try = 0; try < RING_TRIES_MAX; try++) {
                 struct ring_record record;
                 uint64_t position;
                 Bounds bounds;
                 int r;
 
-                r = read_bounds(reader, &bounds);
+                r = read_bounds(reader, &patience, &bounds);
                 if (r < 0)
                         return r;
 
@@ -383,8 +420,12 @@ int ring_read(const RingReader *reader, RingCursor *cursor, struct ring_record *
                         r = read_record(reader, &bounds, position, &record);
                         if (r > 0 && record.number != cursor->number)
                                 return -EBADMSG;
-                } else
-                        r = find_record(reader, &bounds, try >= RING_TRIES_AT_TAIL, cursor->number, &position, &record);
+                } else {
+                        /* Where its place has been given up, all that is left is newer: there is nothing to look for. */
+                        r = find_record(reader, &bounds, &patience, try >= RING_TRIES_AT_TAIL, cursor->known ? 0 : cursor->number, &position, &record);
+                        if (r > 0 && record.number < cursor->number)
+                                return -EBADMSG;
+                }
                 if (r < 0)
                         return r;
                 if (r == 0)

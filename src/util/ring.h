@@ -108,6 +108,9 @@ void ring_reader_done(RingReader *reader);
 uint64_t ring_reader_last(const RingReader *reader);
 uint64_t ring_reader_oldest(const RingReader *reader);
 
+/* As many lines as there can be at one time. Who reads on for more than this reads what is written meanwhile, and may never come to an end. */
+uint64_t ring_reader_capacity(const RingReader *reader);
+
 RingCursor ring_cursor_after(uint64_t number);
 
 /* Copies the cursor's line into text (RING_LINE_MAX bytes) and moves the cursor behind it. If older lines are gone already, goes

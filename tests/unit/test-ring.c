@@ -402,6 +402,64 @@ static void test_hostile_records(void) {
         }
 }
 
+/* Readers count on from what they are told, so a number that nothing can follow is no number. */
+static void test_a_last_line_beyond_all_numbers(void) {
+        static const uint64_t numbers[] = {UINT64_MAX, UINT64_MAX - 1, 1ULL << 63};
+        g_autoptr(Ring) ring = ring_new(0, 0);
+
+        ring_append(&ring->writer, RING_STREAM_STDOUT, 0, 0, "hello", 5);
+        for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++) {
+                RingCursor cursor = ring_cursor_after(0);
+                struct ring_record record;
+
+                atomic_store(&ring->writer.header->commits[ring->writer.commit_count % 2].last, numbers[i]);
+                g_assert_cmpint(ring_read(&ring->reader, &cursor, &record, ring->text), ==, -EBADMSG);
+                g_assert_cmpuint(ring_reader_last(&ring->reader), ==, 0);
+                g_assert_cmpuint(ring_reader_oldest(&ring->reader), ==, 1);
+        }
+}
+
+/* A hostile writer that moves all positions on shows the same lines again: the reader isn't sent over all of them once more for each line. */
+static void test_lines_that_come_again(void) {
+        g_autoptr(Ring) ring = ring_new(0, 0);
+        RingCursor cursor = ring_cursor_after(3);
+        struct ring_record record;
+
+        for (unsigned i = 0; i < 10; i++)
+                ring_append(&ring->writer, RING_STREAM_STDOUT, 0, 0, "hello", 5);
+        g_assert_cmpint(ring_read(&ring->reader, &cursor, &record, ring->text), ==, 1);
+        g_assert_cmpuint(record.number, ==, 4);
+
+        atomic_fetch_add(&ring->writer.header->tail, ring->writer.data_size);
+        atomic_fetch_add(&ring->writer.header->commits[ring->writer.commit_count % 2].head, ring->writer.data_size);
+        g_assert_cmpint(ring_read(&ring->reader, &cursor, &record, ring->text), ==, -EBADMSG);
+        g_assert_cmpuint(cursor.number, ==, 5);
+}
+
+/* The next keeper of a runtime goes on with the ring of the one before, whoever has had that in hand. */
+static void test_a_writer_refuses_a_spoiled_ring(void) {
+        g_autoptr(Ring) ring = ring_new(0, 0);
+        struct ring_header *header = ring->writer.header;
+        struct ring_commit *commit;
+        struct ring_header honest;
+        RingWriter next;
+
+        for (unsigned i = 0; i < 10; i++)
+                ring_append(&ring->writer, RING_STREAM_STDOUT, 0, 0, "hello", 5);
+        memcpy(&honest, header, sizeof(honest));
+        commit = &header->commits[ring->writer.commit_count % 2];
+        for (unsigned i = 0; i < 6; i++) {
+                _Atomic uint64_t *const fields[] = {&header->tail, &header->tail, &commit->head, &commit->head, &commit->last, &header->middle};
+                const uint64_t values[] = {ring->writer.head + 8, 4, ring->writer.data_size + 8, ring->writer.head + 4, UINT64_MAX, ring->writer.head + 8};
+
+                memcpy(header, &honest, sizeof(honest));
+                g_assert_cmpint(ring_writer_init(&next, ring->fd), ==, 0);
+                ring_writer_done(&next);
+                atomic_store(fields[i], values[i]);
+                g_assert_cmpint(ring_writer_init(&next, ring->fd), ==, -EINVAL);
+        }
+}
+
 static void test_a_writer_survives_a_spoiled_ring(void) {
         g_autoptr(Ring) ring = ring_new(0, 0);
         RingCursor cursor;
@@ -461,6 +519,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/ring/refuses-what-is-no-ring", test_refuses_what_is_no_ring);
         g_test_add_func("/ring/hostile-headers", test_hostile_headers);
         g_test_add_func("/ring/hostile-records", test_hostile_records);
+        g_test_add_func("/ring/a-last-line-beyond-all-numbers", test_a_last_line_beyond_all_numbers);
+        g_test_add_func("/ring/lines-that-come-again", test_lines_that_come_again);
+        g_test_add_func("/ring/a-writer-refuses-a-spoiled-ring", test_a_writer_refuses_a_spoiled_ring);
         g_test_add_func("/ring/a-writer-survives-a-spoiled-ring", test_a_writer_survives_a_spoiled_ring);
         g_test_add_func("/ring/hostile-writer-races", test_hostile_writer_races);
         return g_test_run();
