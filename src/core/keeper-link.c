@@ -58,7 +58,13 @@ static void keeper_link_lose(KeeperLink *link, int error) {
 }
 
 static int keeper_link_update_events(KeeperLink *link) {
-        return sd_event_source_set_io_events(link->source, (link->paused ? 0 : EPOLLIN) | (g_queue_is_empty(&link->queue) ? 0 : EPOLLOUT));
+        int r;
+
+        r = sd_event_source_set_io_events(link->source, EPOLLIN | (g_queue_is_empty(&link->queue) ? 0 : EPOLLOUT));
+        if (r < 0)
+                return r;
+        /* All off while it is paused: that the other end is gone is reported whether it was asked for or not, again and again. */
+        return sd_event_source_set_enabled(link->source, link->paused ? SD_EVENT_OFF : SD_EVENT_ON);
 }
 
 static int keeper_link_flush(KeeperLink *link) {

@@ -47,6 +47,22 @@ static void test_the_end_with_unread_words(gconstpointer data) {
         g_assert_cmpuint(fixture->n_lost, ==, 1);
 }
 
+/* A link that was met again says nothing behind its hello before it may; nor does its end, which the kernel goes on telling, keep the daemon busy. */
+static void test_a_pause(void) {
+        g_autoptr(Fixture) fixture = fixture_new_with(true);
+
+        GREET(fixture);
+        SAY(fixture, link_executed, LINK_EXECUTED, 0, 78, 0, 0);
+        settle(fixture);
+        fixture->keeper = fd_close(fixture->keeper);
+        g_assert_cmpint(sd_event_run(fixture->event, 0), ==, 0);
+        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2)");
+
+        keeper_link_resume(fixture->link);
+        settle(fixture);
+        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2) executed(0 78) lost(end)");
+}
+
 static void assert_acknowledged(Fixture *fixture, uint64_t number) {
         g_autofree struct link_acknowledge *acknowledge = NULL;
         size_t size = 0;
@@ -363,6 +379,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/keeper-link/the-end-is-no-error", test_the_end_is_no_error);
         g_test_add_data_func("/keeper-link/the-end-with-unread-words/met-by-reading", GINT_TO_POINTER(false), test_the_end_with_unread_words);
         g_test_add_data_func("/keeper-link/the-end-with-unread-words/met-by-sending", GINT_TO_POINTER(true), test_the_end_with_unread_words);
+        g_test_add_func("/keeper-link/a-pause", test_a_pause);
         g_test_add_func("/keeper-link/control/in-parts", test_control_in_parts);
         g_test_add_func("/keeper-link/control/repeated", test_control_repeated);
         g_test_add_func("/keeper-link/control/the-longest", test_the_longest_control);
