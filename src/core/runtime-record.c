@@ -162,6 +162,9 @@ static int handshake_from_json(json_t *object, Runtime *runtime) {
         r = handshake_new((HandshakeType) runtime->kind->handshake.type, runtime->id, init_ref, &runtime->handshake);
         if (r < 0)
                 return r == -EINVAL ? -EBADMSG : r;
+        /* One that is to be counted on from, and no answer to which can be on its way. */
+        if (next_id < handshake_next_id(runtime->handshake) || next_id > INT64_MAX / 2)
+                return -EBADMSG;
         handshake_set_phase(runtime->handshake, phase, next_id);
         return 0;
 }

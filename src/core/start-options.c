@@ -219,6 +219,8 @@ static int values_from_json(json_t *object, GHashTable *values) {
                 if (!value)
                         return -EBADMSG;
                 g_hash_table_insert(values, g_strdup(name), value);
+                if (json_array_size(pair) != 2)
+                        return -EBADMSG;
         }
         return 0;
 }

@@ -262,6 +262,8 @@ static void change(json_t *record, const char *what) {
                 g_assert_cmpint(json_object_set_new(record, "labels", json_pack("[s]", "app")), ==, 0);
         else if (strcmp(what, "value") == 0)
                 g_assert_cmpint(json_object_set_new(record, "values", json_pack("{s:[s,i]}", "x", "string", 5)), ==, 0);
+        else if (strcmp(what, "value-and-more") == 0)
+                g_assert_cmpint(json_object_set_new(record, "values", json_pack("{s:[s,s,s]}", "x", "string", "y", "z")), ==, 0);
         else
                 g_assert_not_reached();
 }
@@ -304,7 +306,7 @@ static void test_report(void) {
 }
 
 int main(int argc, char *argv[]) {
-        static const char *const wrong[] = {"missing", "mistyped", "unknown-name", "left-over", "not-a-list", "half-a-label", "value"};
+        static const char *const wrong[] = {"missing", "mistyped", "unknown-name", "left-over", "not-a-list", "half-a-label", "value", "value-and-more"};
         static const struct {
                 const char *name, *text;
         } bad[] = {{"empty", ""}, {"half", "{\"number\":"}, {"a-list", "[]"}, {"garbage", "\x01\xff garbage"}, {"twice", "{\"a\":1,\"a\":2}"}};
