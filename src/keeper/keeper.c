@@ -57,12 +57,12 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd) {
         keeper->abandon_usec = keeper->kill_usec = USEC_INFINITY;
         link_end_init(&keeper->link, link_fd, ring_fd);
         input_init(&keeper->input);
+        output_init(&keeper->output, &keeper->ring);
         control_init(&keeper->control, &keeper->events, on_sent, keeper);
 
         r = ring_writer_init(&keeper->ring, ring_fd);
         if (r < 0)
                 return r;
-        output_init(&keeper->output, &keeper->ring);
         keeper->signal_fd = open_signals();
         if (keeper->signal_fd < 0)
                 return keeper->signal_fd;
@@ -86,6 +86,7 @@ void keeper_done(Keeper *keeper) {
         control_done(&keeper->control);
         events_clear(&keeper->events);
         input_close(&keeper->input);
+        output_done(&keeper->output);
         link_end_done(&keeper->link);
         ring_writer_done(&keeper->ring);
         plan_unload(&keeper->plan);

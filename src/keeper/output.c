@@ -69,6 +69,14 @@ int output_watch_for(Output *output, const char *pattern) {
         return 0;
 }
 
+void output_done(Output *output) {
+        for (size_t i = 0; i < ELEMENTSOF(output->streams); i++)
+                output->streams[i].fd = fd_close(output->streams[i].fd);
+        if (output->matching)
+                regfree(&output->pattern);
+        output->matching = false;
+}
+
 /* A pipe whose read end, ours, doesn't block. */
 static int open_pipe(int *ret_read_fd, int *ret_write_fd) {
         _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF;

@@ -32,6 +32,7 @@ struct Output {
 #define OUTPUT_POLL_FDS ELEMENTSOF(((Output *) NULL)->streams)
 
 void output_init(Output *output, RingWriter *ring);
+void output_done(Output *output);
 
 /* From now on looks for a line of stdout or stderr that matches an extended regular expression. */
 int output_watch_for(Output *output, const char *pattern);
