@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * A kind file of any content, and, behind a line "---", a drop-in: reading it must never do worse than refuse,
- * and what is taken must expand to something that respects the limits. As a libFuzzer target, and, built
- * without it, as a test that replays the files and folders given as arguments.
- */
+/* A kind file of any content, and, behind a line "---", a drop-in: reading it must never do worse than refuse, and what is taken must expand to
+ * something that respects the limits. */
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -102,29 +99,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         expand(kind, values);
         return 0;
 }
-
-#ifndef FUZZ_WITH_LIBFUZZER
-static void replay(const char *path) {
-        g_autoptr(GDir) directory = g_dir_open(path, 0, NULL);
-        g_autofree char *bytes = NULL;
-        const char *name;
-        size_t size;
-
-        while (directory && (name = g_dir_read_name(directory))) {
-                g_autofree char *child = g_build_filename(path, name, NULL);
-
-                replay(child);
-        }
-        if (directory)
-                return;
-        if (!g_file_get_contents(path, &bytes, &size, NULL))
-                g_error("%s can't be read", path);
-        (void) LLVMFuzzerTestOneInput((const uint8_t *) bytes, size);
-}
-
-int main(int argc, char **argv) {
-        for (int i = 1; i < argc; i++)
-                replay(argv[i]);
-        return argc > 1 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-#endif
