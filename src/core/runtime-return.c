@@ -216,6 +216,9 @@ void runtime_resume(Runtime *runtime) {
                 return;
         if (runtime->keeper_pidfd >= 0 && runtime_watch_keeper(runtime) < 0)
                 runtime->link = keeper_link_free(runtime->link);
+        /* One that nobody has met isn't waited for: its unit's end is the end. */
+        if (runtime->keeper_pidfd < 0)
+                runtime->keeper_pid = 0;
         if (runtime->unit[0] != '\0' && scope_adopt(runtime->context->scopes, &options, &runtime_scope_handler, runtime, &runtime->scope) >= 0)
                 runtime->scope_up = runtime->has_unit = true;
 
