@@ -120,20 +120,20 @@ static void load_streams(RuntimeObject *object, json_t *streams) {
 }
 
 void clients_load(RuntimeObject *object) {
-        const char *owner = NULL, *owner_name = NULL;
-        json_t *record, *streams;
+        json_t *record, *owner, *owner_name, *streams;
         json_int_t grace_usec;
         int gone;
 
         if (manager_load_record(object->bus->manager, object->runtime, RECORD_CLIENTS, &record) < 0)
                 return;
-        if (json_unpack(record, "{s:s?,s:s?,s:I,s:b,s:o}", "owner", &owner, "owner_name", &owner_name, "grace_usec", &grace_usec, "owner_gone", &gone,
+        /* Who owns it may be null. */
+        if (json_unpack(record, "{s:o,s:o,s:I,s:b,s:o}", "owner", &owner, "owner_name", &owner_name, "grace_usec", &grace_usec, "owner_gone", &gone,
                         "streams", &streams) == 0) {
-                object->owner = get_peer(object->bus, owner);
+                object->owner = get_peer(object->bus, json_string_value(owner));
                 if (object->owner)
                         g_ptr_array_add(peer_get_owned(object->owner), object);
                 g_free(object->owner_name);
-                object->owner_name = g_strdup(owner_name);
+                object->owner_name = g_strdup(json_string_value(owner_name) ?: "");
                 object->owner_grace_usec = (uint64_t) grace_usec;
                 object->owner_gone = gone;
                 load_streams(object, streams);
