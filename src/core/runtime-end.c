@@ -353,8 +353,9 @@ void runtime_check_end(Runtime *runtime) {
 void runtime_finish(Runtime *runtime) {
         g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
 
-        runtime->end_timestamp = now_usec(CLOCK_REALTIME);
         runtime->over_usec = now_usec(CLOCK_MONOTONIC);
+        /* Which may be long ago, if nobody was there. */
+        runtime->end_timestamp = now_usec(CLOCK_REALTIME) - (runtime->ended_usec != 0 ? runtime->over_usec - runtime->ended_usec : 0);
         g_free(runtime->control_group);
         runtime->control_group = g_strdup("");
         runtime_changed(runtime, RUNTIME_PROPERTY_END_TIMESTAMP | RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_CONTROL_GROUP);
