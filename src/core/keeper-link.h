@@ -25,7 +25,7 @@ typedef struct KeeperHandler {
         void (*on_lost)(void *userdata, int error);
 } KeeperHandler;
 
-/* error: 0 or positive errno; ECONNRESET when the link was lost first. fd is the callee's, -EBADF if none came. Called exactly once. */
+/* error: 0 or positive errno; ECONNRESET when the link was lost first. fd is borrowed, -EBADF if none came. Called exactly once. */
 typedef void (*KeeperReplyFunc)(void *userdata, int error, int fd);
 
 /* Takes over socket_fd: to a keeper that was just started, or (rejoined) one that has been at work. The latter tells all that it knows; but nothing is read
