@@ -35,6 +35,7 @@ struct KeeperLink {
         void *userdata;
         bool greeted;
         bool rejoined;    /* it begins with the first event that is still to be acknowledged, whatever its number */
+        bool resumed;     /* keeper_link_resume() was called */
         bool paused;      /* nothing is read before keeper_link_resume() */
         uint32_t version; /* that the keeper speaks */
         bool *freed;      /* set by free while a handler runs */
@@ -122,7 +123,7 @@ static int handle_hello(KeeperLink *link, const void *message, int fd) {
                 return -EPROTONOSUPPORT;
         link->greeted = true;
         link->version = hello->version;
-        link->paused = link->rejoined;
+        link->paused = link->rejoined && !link->resumed;
         if (link->handler->on_hello)
                 link->handler->on_hello(link->userdata, hello, fd);
         return 0;
@@ -284,6 +285,7 @@ static int on_link_io(sd_event_source *source, int socket_fd, uint32_t revents, 
 }
 
 void keeper_link_resume(KeeperLink *link) {
+        link->resumed = true;
         link->paused = false;
         if (link->source)
                 (void) keeper_link_update_events(link);

@@ -71,6 +71,8 @@ static void runtime_make_up_steps(Runtime *runtime, uint32_t n_commands) {
         }
 }
 
+static void runtime_repeat_requests(Runtime *runtime);
+
 void runtime_take_ring(Runtime *runtime, const struct link_hello *hello, int ring_fd) {
         if (runtime->found)
                 runtime_make_up_steps(runtime, hello->n_commands);
@@ -78,7 +80,13 @@ void runtime_take_ring(Runtime *runtime, const struct link_hello *hello, int rin
                 runtime->ring_fd = fcntl(ring_fd, F_DUPFD_CLOEXEC, 3);
         else
                 runtime_restore_ring(runtime);
-        runtime_end_search(runtime);
+        if (runtime->returning)
+                runtime_end_search(runtime);
+        else {
+                /* It was frozen, or slow, and nobody waits any more. */
+                runtime_repeat_requests(runtime);
+                runtime->handler->on_returned(runtime->userdata, runtime);
+        }
 }
 
 static int runtime_take_keeper(Runtime *runtime, pid_t pid, int socket_fd) {
@@ -143,15 +151,20 @@ static void runtime_resume_handshake(Runtime *runtime) {
                 runtime_enter_ready(runtime);
 }
 
-/* Asks again for what the daemon before may not have come to. */
-static void runtime_resume_link(Runtime *runtime) {
-        if (runtime->state == RUNTIME_STARTING)
-                runtime->is_told = true;
+/* Asks again for what the daemon before may not have come to, when it is known in which language. */
+static void runtime_repeat_requests(Runtime *runtime) {
         if (runtime->is_told && !runtime->found)
                 (void) keeper_link_run(runtime->link, runtime->told);
         runtime_repeat_effect(runtime);
         if (runtime->state == RUNTIME_STOPPING && !runtime->done && runtime->main_pid == 0 && !runtime->exited)
                 runtime_collect(runtime);
+}
+
+static void runtime_resume_link(Runtime *runtime) {
+        if (runtime->state == RUNTIME_STARTING)
+                runtime->is_told = true;
+        if (runtime->ring.header)
+                runtime_repeat_requests(runtime);
         runtime_resume_handshake(runtime);
         if (runtime->stop_stage == STOP_STAGE_UNIT && !runtime->done)
                 runtime_begin_stage(runtime, STOP_STAGE_UNIT);

@@ -27,13 +27,13 @@ static int on_run(Keeper *keeper, const void *message, size_t size) {
 }
 
 /* False: it was asked for before, by a daemon that is gone. */
-static bool is_new_effect(Keeper *keeper, uint64_t effect) {
-        if (effect == 0)
-                return true;
-        if (effect <= keeper->effect)
-                return false;
-        keeper->effect = effect;
-        return true;
+static bool is_new_effect(const Keeper *keeper, uint64_t effect) {
+        return effect == 0 || effect > keeper->effect;
+}
+
+/* It has been had. */
+static void note_effect(Keeper *keeper, uint64_t effect) {
+        keeper->effect = MAX_OF(keeper->effect, effect);
 }
 
 static int on_signal(Keeper *keeper, const void *message, size_t size) {
@@ -44,6 +44,8 @@ static int on_signal(Keeper *keeper, const void *message, size_t size) {
                 return reply(keeper, request->cookie, 0, -EBADF);
         if (request->signo > 0 && request->signo < NSIG && (request->who == LINK_WHO_MAIN || request->who == LINK_WHO_ALL))
                 r = command_signal(keeper, (enum link_who) request->who, request->signo);
+        if (r >= 0)
+                note_effect(keeper, request->effect);
         return reply(keeper, request->cookie, r, -EBADF);
 }
 
@@ -81,6 +83,8 @@ static int on_send(Keeper *keeper, const void *message, size_t size) {
                 r = reply(keeper, part->cookie, 0, -EBADF);
         free(link->assembly);
         link->assembly = NULL;
+        if (r >= 0)
+                note_effect(keeper, part->effect);
         return r < 0 ? reply(keeper, part->cookie, r, -EBADF) : 0;
 }
 

@@ -344,6 +344,17 @@ static void test_rejoined(void) {
         g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2) executed(1 99) control(1 0 1) lost(error)");
 }
 
+/* A keeper that greets late keeps nobody waiting, and isn't kept waiting itself. */
+static void test_resumed_before_the_greeting(void) {
+        g_autoptr(Fixture) fixture = fixture_new_with(true);
+
+        keeper_link_resume(fixture->link);
+        GREET(fixture);
+        SAY(fixture, link_executed, LINK_EXECUTED, 1, 99, 0, 5);
+        settle(fixture);
+        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2) executed(1 99)");
+}
+
 /* Such a keeper takes exactly the messages that it knows. */
 static void test_version_1(void) {
         g_autoptr(Fixture) fixture = fixture_new();
@@ -373,6 +384,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/keeper-link/facts-are-delivered", test_facts);
         g_test_add_func("/keeper-link/rejoined", test_rejoined);
+        g_test_add_func("/keeper-link/rejoined/resumed-before-the-greeting", test_resumed_before_the_greeting);
         g_test_add_func("/keeper-link/version/1", test_version_1);
         g_test_add_data_func("/keeper-link/version/none", GUINT_TO_POINTER(0), test_unknown_version);
         g_test_add_data_func("/keeper-link/version/of-the-future", GUINT_TO_POINTER(LINK_VERSION + 1), test_unknown_version);
