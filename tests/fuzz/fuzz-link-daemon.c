@@ -36,6 +36,7 @@ typedef struct Model {
         int keeper; /* our end */
         bool rejoined;
         bool paused; /* until the input says resume */
+        bool resumed;
         bool greeted;
         bool lost;
         uint32_t version; /* of the keeper */
@@ -73,7 +74,7 @@ static void on_hello(void *userdata, const struct link_hello *hello, int ring_fd
         Model *model = userdata;
 
         note(model, true);
-        model->paused = model->rejoined;
+        model->paused = model->rejoined && !model->resumed;
         model->version = hello->version;
         g_assert_cmpuint(hello->version, >=, LINK_VERSION_OLDEST);
         g_assert_cmpuint(hello->version, <=, LINK_VERSION);
@@ -409,6 +410,7 @@ static void settle(Model *model) {
 }
 
 static void resume(Model *model) {
+        model->resumed = true;
         model->paused = false;
         if (model->link)
                 keeper_link_resume(model->link);
