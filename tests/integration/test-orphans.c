@@ -173,6 +173,65 @@ static void test_stopped_by_itself(Harness *h) {
         report_check(report, "{'Result': <'stopped'>, 'RequestedBy': <'client'>}", NULL);
 }
 
+/* Freezes the runtime's scope, or (child) a cgroup in it, as its user may. */
+static void freeze(Harness *h, const char *path, const char *child) {
+        g_autofree char *group = client_get_string(h->client, path, "ControlGroup");
+        g_autofree char *file = g_build_filename("/sys/fs/cgroup", group, child ?: ".", "cgroup.freeze", NULL);
+        FILE *stream = fopen(file, "we");
+
+        g_assert_nonnull(stream);
+        g_assert_cmpint(fputs("1", stream), >=, 0);
+        g_assert_cmpint(fclose(stream), ==, 0);
+}
+
+/* What takes SIGTERM for its end would end; who handles or ignores it waits for the thaw, and SIGKILL doesn't. */
+static void test_frozen(Harness *h) {
+        g_autofree char *path = NULL;
+        g_autoptr(GVariant) report = NULL;
+
+        harness_start_daemon(h, NULL);
+        path = client_start(h->client, "command", options_shell("trap '' TERM; sleep 1000 & setsid sleep 1000 & wait", "{'TimeoutStopUSec': <uint64 200000>}"));
+        wait_for_processes(h, 3);
+        freeze(h, path, "payload");
+        client_stop(h->client, path);
+        report = wait_ended(h, path);
+        report_check(report, "{'Result': <'stopped'>, 'StopStage': <'kill'>, 'Signal': <9>}", "ExitCode");
+}
+
+/* The keeper too (systemctl freeze): then the unit is killed, and what only the keeper knew isn't known. */
+static void test_frozen_with_its_keeper(Harness *h) {
+        g_autofree char *path = NULL;
+        g_autoptr(GVariant) report = NULL;
+
+        harness_start_daemon(h, NULL);
+        path = client_start(h->client, "command", options_shell("trap '' TERM; sleep 1000 & setsid sleep 1000 & wait", "{'TimeoutStopUSec': <uint64 200000>}"));
+        wait_for_processes(h, 3);
+        freeze(h, path, NULL);
+        client_stop(h->client, path);
+        report = wait_ended(h, path);
+        report_check(report, "{'Result': <'stopped'>, 'RequestedBy': <'client'>, 'StopStage': <'kill'>}", "ExitCode Leftovers");
+}
+
+/* A main process that never reaps, and orphans by the dozen: neither keeps it from ending, nor stays. */
+static void test_zombies(Harness *h) {
+        g_autofree char *path = NULL;
+        g_autoptr(GVariant) report = NULL;
+
+        harness_start_daemon(h, NULL);
+        path = client_start(h->client, "command",
+                            options_shell("for i in $(seq 50); do (sleep 0.01 &) ; done\n"
+                                          "exec python3 -c 'import os, sys\n"
+                                          "for i in range(50):\n"
+                                          "    if os.fork() == 0: os._exit(0)\n"
+                                          "print(\"made\", flush=True)\n"
+                                          "sys.stdin.read()'",
+                                          "{'Input': <'pipe'>}"));
+        client_wait_text(h->client, path, "made\n");
+        g_variant_unref(client_call(h->client, path, "CloseInput", NULL));
+        report = wait_ended(h, path);
+        report_check(report, "{'Result': <'success'>, 'ExitCode': <0>, 'Leftovers': <uint32 0>}", "StopStage");
+}
+
 /* The end comes though somebody else keeps the runtime's output open: here, the test. */
 static void test_output_held_open(Harness *h) {
         g_autofree char *path = NULL, *file = NULL;
@@ -199,6 +258,9 @@ int main(int argc, char *argv[]) {
                 {"leftovers-that-fork-are-gone-at-the-end", test_fork_bomb_left},
                 {"stopped-processes-are-gone-after-a-stop", test_stopped},
                 {"processes-that-stopped-themselves-are-gone-after-a-stop", test_stopped_by_itself},
+                {"a-frozen-runtime-is-gone-after-a-stop", test_frozen},
+                {"a-runtime-frozen-with-its-keeper-is-gone-after-a-stop", test_frozen_with_its_keeper},
+                {"zombies-keep-nothing-from-ending", test_zombies},
                 {"an-output-held-open-does-not-keep-it", test_output_held_open},
         };
 
