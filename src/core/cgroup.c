@@ -59,6 +59,16 @@ void cgroup_kill(const char *cgroup) {
                 (void) !write(fd, "1", 1);
 }
 
+void cgroup_limit_memory(const char *cgroup, const char *child, uint64_t bytes) {
+        g_autofree char *path = g_build_filename(cgroup_mount() ?: "/", cgroup, child, "memory.max", NULL);
+        g_autofree char *text = bytes == UINT64_MAX ? g_strdup("max") : g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0)
+                (void) !write(fd, text, strlen(text));
+}
+
 static int parse(const char *text, uint64_t *ret) {
         g_autofree char *word = g_strndup(text, strcspn(text, " \n"));
 

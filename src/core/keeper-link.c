@@ -163,6 +163,16 @@ static int handle_output(KeeperLink *link, const void *message, int fd) {
         return 0;
 }
 
+static int handle_memory(KeeperLink *link, const void *message, int fd) {
+        const struct link_memory *memory = message;
+
+        if (memory->main_killed > 1)
+                return -EBADMSG;
+        if (link->handler->on_memory)
+                link->handler->on_memory(link->userdata, memory);
+        return 0;
+}
+
 static int handle_done(KeeperLink *link, const void *message, int fd) {
         link->handler->on_done(link->userdata, message);
         return 0;
@@ -227,7 +237,7 @@ static int keeper_link_dispatch(KeeperLink *link, const void *message, size_t si
                 [LINK_HELLO] = {sizeof(struct link_hello), handle_hello},    [LINK_EXECUTED] = {sizeof(struct link_executed), handle_executed},
                 [LINK_FAILED] = {sizeof(struct link_failed), handle_failed}, [LINK_EXITED] = {sizeof(struct link_exited), handle_exited},
                 [LINK_OUTPUT] = {sizeof(struct link_output), handle_output}, [LINK_DONE] = {sizeof(struct link_done), handle_done},
-                [LINK_REPLY] = {sizeof(struct link_reply), handle_reply},
+                [LINK_REPLY] = {sizeof(struct link_reply), handle_reply},    [LINK_MEMORY] = {sizeof(struct link_memory), handle_memory},
         };
         uint32_t type = *(const uint32_t *) message;
 

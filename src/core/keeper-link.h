@@ -23,6 +23,8 @@ typedef struct KeeperHandler {
         void (*on_done)(void *userdata, const struct link_done *done);
         /* The link is closed, or the keeper broke its rules (error is then negative). Nothing follows; free it any time. */
         void (*on_lost)(void *userdata, int error);
+        /* May be NULL. What it says of the main process comes before on_exited(). */
+        void (*on_memory)(void *userdata, const struct link_memory *memory);
 } KeeperHandler;
 
 /* error: 0 or positive errno; ECONNRESET when the link was lost first. fd is borrowed, -EBADF if none came. Called exactly once. */

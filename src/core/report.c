@@ -199,6 +199,10 @@ static void report_set_cause(Report *report, Result result, Reason reason, char 
         report->message = message;
 }
 
+void report_set_oom_kill(Report *report) {
+        report_set_cause(report, RESULT_OOM_KILL, REASON_OOM_KILL, g_strdup("The process was killed because there was no memory left for it."));
+}
+
 char *report_name_subject(char *message, const char *terminated) {
         static const char subject[] = "The process ";
         char *named;
@@ -222,7 +226,7 @@ void report_set_exit(Report *report, int code, int status, bool oom, bool had_ca
                 return;
 
         if (oom)
-                report_set_cause(report, RESULT_OOM_KILL, REASON_OOM_KILL, g_strdup("The process was killed because there was no memory left for it."));
+                report_set_oom_kill(report);
         else if (code == CLD_EXITED && status == 0)
                 report_set_cause(report, RESULT_SUCCESS, REASON_EXITED, g_strdup("The process exited."));
         else if (code == CLD_EXITED)

@@ -131,6 +131,8 @@ int report_from_record(Report *report, json_t *record);
 /* Sets status and, unless the cause of the end is known already (had_cause), what follows from it for result, reason and message.
  * code and status as in struct link_exited. */
 void report_set_exit(Report *report, int code, int status, bool oom, bool had_cause);
+/* The end is that there was no memory left, whatever it was before. */
+void report_set_oom_kill(Report *report);
 
 /* Puts the words that a kind has for an unexpected end (NULL: none) in the place of a message's "The process". Takes the message. */
 char *report_name_subject(char *message, const char *terminated);

@@ -328,14 +328,17 @@ static void runtime_complete_report(Runtime *runtime) {
                 report->duration_usec = (runtime->ended_usec ?: now_usec(CLOCK_MONOTONIC)) - runtime->executed_usec;
         if (runtime->exited) {
                 bool killed = runtime->exit_code != CLD_EXITED && runtime->exit_status == SIGKILL;
-                bool oom = killed && !runtime->killed &&
-                           (runtime->scope_result == SCOPE_RESULT_OOM_KILL || (report->oom_kills != UINT64_MAX && report->oom_kills > 0));
+                /* Never by the signal alone, nor by somebody of it having been killed for memory: that may have been another process. */
+                bool oom = killed && !runtime->killed && (runtime->scope_result == SCOPE_RESULT_OOM_KILL || runtime->oom_killed);
 
                 report_set_exit(report, runtime->exit_code, runtime->exit_status, oom, runtime->has_cause);
                 if (!runtime->has_cause && report->result != RESULT_SUCCESS)
                         report->message = report_name_subject(report->message, runtime->kind->terminated);
                 runtime->has_cause = true;
         }
+        /* systemd-oomd takes a whole scope, and who keeps the record with it. */
+        if (runtime->has_cause && report->reason == REASON_KEEPER_LOST && runtime->scope_result == SCOPE_RESULT_OOM_KILL)
+                report_set_oom_kill(report);
         runtime_set_cause(runtime, RESULT_LOST, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY, g_strdup("How the runtime ended is not known."));
 }
 

@@ -306,6 +306,34 @@ static void keeper_on_control(void *userdata, uint64_t number, enum link_control
                 (void) runtime_save(runtime);
 }
 
+/* The keeper waits longer between two news of a kind; one that doesn't isn't ours. */
+#define WARNING_INTERVAL_USEC (USEC_PER_SEC / 2)
+
+static void runtime_warn_oom(Runtime *runtime, uint64_t kills) {
+        if (kills <= runtime->warned_kills)
+                return;
+        runtime->warned_kills = kills;
+        runtime->warn_oom_usec = now_usec(CLOCK_MONOTONIC) + WARNING_INTERVAL_USEC;
+        runtime->handler->on_warning(runtime->userdata, runtime, "oom-kill", "Processes of the runtime were killed for memory.", "OOMKills", kills);
+}
+
+static void keeper_on_memory(void *userdata, const struct link_memory *memory) {
+        Runtime *runtime = userdata;
+
+        if (!runtime->started || runtime->done)
+                return;
+        if (memory->command == runtime->command && !runtime->is_told)
+                runtime->oom_killed = memory->main_killed;
+        if (now_usec(CLOCK_MONOTONIC) >= runtime->warn_oom_usec)
+                runtime_warn_oom(runtime, memory->oom_kills);
+        if (memory->high > runtime->warned_high && now_usec(CLOCK_MONOTONIC) >= runtime->warn_high_usec) {
+                runtime->warned_high = memory->high;
+                runtime->warn_high_usec = now_usec(CLOCK_MONOTONIC) + WARNING_INTERVAL_USEC;
+                runtime->handler->on_warning(runtime->userdata, runtime, "memory-high", "The runtime is held back because it uses more memory than MemoryHigh.",
+                                             "MemoryHighEvents", memory->high);
+        }
+}
+
 static void keeper_on_done(void *userdata, const struct link_done *done) {
         Runtime *runtime = userdata;
         Report *report = runtime->report;
@@ -327,9 +355,9 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
         if (done->leftovers > 0)
                 runtime->handler->on_warning(runtime->userdata, runtime, "leftovers", "The main process left processes behind; they were stopped.", "Leftovers",
                                              done->leftovers);
-        if (done->oom_kills != UINT64_MAX && done->oom_kills > 0)
-                runtime->handler->on_warning(runtime->userdata, runtime, "oom-kill", "Processes of the runtime were killed for memory.", "OOMKills",
-                                             done->oom_kills);
+        /* That the main process was killed is no warning: it is how the runtime ended. */
+        if (done->oom_kills != UINT64_MAX && done->oom_kills > runtime->oom_killed)
+                runtime_warn_oom(runtime, done->oom_kills - runtime->oom_killed);
         runtime->collecting = true;
         /* From here on only we know it. */
         runtime_save_ring(runtime);
@@ -373,6 +401,7 @@ const KeeperHandler runtime_keeper_handler = {
         .on_exited = keeper_on_exited,
         .on_output = keeper_on_output,
         .on_control = keeper_on_control,
+        .on_memory = keeper_on_memory,
         .on_done = keeper_on_done,
         .on_lost = keeper_on_lost,
 };

@@ -86,11 +86,14 @@ struct Runtime {
         ScopeResult scope_result;
         StopStage stop_stage;
         uint64_t stop_timeout_usec;
-        bool killed;           /* SIGKILL was sent at somebody's request */
-        bool has_unit;         /* there is a unit, or was */
-        bool told_closed;      /* that the control connection was closed */
-        char *closed;          /* it was closed before ready; what to say if the process doesn't end at once */
-        uint64_t chatter_usec; /* when to announce what the runtime says of itself, CLOCK_MONOTONIC */
+        bool killed;                            /* SIGKILL was sent at somebody's request */
+        bool has_unit;                          /* there is a unit, or was */
+        bool oom_killed;                        /* the main process was what the kernel killed for memory */
+        uint64_t warned_kills, warned_high;     /* what on_warning() has said */
+        uint64_t warn_oom_usec, warn_high_usec; /* when it may say more, CLOCK_MONOTONIC */
+        bool told_closed;                       /* that the control connection was closed */
+        char *closed;                           /* it was closed before ready; what to say if the process doesn't end at once */
+        uint64_t chatter_usec;                  /* when to announce what the runtime says of itself, CLOCK_MONOTONIC */
         uint64_t announced_usec;
         char *start_error; /* name of the D-Bus error that answers the start */
 

@@ -250,7 +250,8 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->scope_attempts = runtime->command = 0;
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
         runtime->has_cause = runtime->ending = runtime->exited = false;
-        runtime->is_told = runtime->killed = runtime->told_closed = runtime->has_unit = false;
+        runtime->is_told = runtime->killed = runtime->oom_killed = runtime->told_closed = runtime->has_unit = false;
+        runtime->warned_kills = runtime->warned_high = runtime->warn_oom_usec = runtime->warn_high_usec = 0;
         runtime->limits = parameters->limits;
         g_clear_pointer(&runtime->closed, g_free);
         runtime->chatter_usec = USEC_INFINITY;
@@ -380,6 +381,8 @@ int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, 
 
 void runtime_limits_changed(Runtime *runtime, const LimitSet *limits) {
         runtime->limits = *limits;
+        if (runtime->control_group[0] != '\0')
+                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, limit_payload_memory(limits->value[LIMIT_MEMORY_MAX]));
         runtime_changed(runtime, RUNTIME_PROPERTY_LIMITS);
         runtime_announce(runtime);
 }

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <string.h>
@@ -119,6 +120,17 @@ static void enable_controllers(int scope_fd) {
         }
 }
 
+/* See limit_payload_memory(). Later changes are the daemon's. */
+static void limit_memory(int scope_fd, int payload_fd) {
+        char buffer[32];
+
+        /* "max" is no number. */
+        if (read_file_at(scope_fd, "memory.max", buffer, sizeof(buffer)) <= 0 || buffer[0] < '0' || buffer[0] > '9')
+                return;
+        (void) snprintf(buffer, sizeof(buffer), "%" PRIu64, limit_payload_memory(strtoull(buffer, NULL, 10)));
+        (void) write_file_at(payload_fd, "memory.max", buffer);
+}
+
 int cgroup_prepare(Cgroup *cgroup) {
         _cleanup_close_ int scope_fd = -EBADF, keeper_fd = -EBADF, payload_fd = -EBADF, events_fd = -EBADF;
         int r;
@@ -146,6 +158,7 @@ int cgroup_prepare(Cgroup *cgroup) {
         if (r < 0)
                 return r;
         enable_controllers(scope_fd);
+        limit_memory(scope_fd, payload_fd);
 
         *cgroup = (Cgroup){
                 .kill_fd = openat(payload_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC),
@@ -162,8 +175,7 @@ void cgroup_done(Cgroup *cgroup) {
         *cgroup = CGROUP_EMPTY;
 }
 
-/* The number behind a key of a flat keyed file, UINT64_MAX if it isn't there. */
-static uint64_t keyed_value(const char *text, const char *key) {
+uint64_t cgroup_keyed_value(const char *text, const char *key) {
         size_t length = strlen(key);
 
         for (const char *line = text; line && *line; line = strchr(line, '\n')) {
@@ -185,7 +197,7 @@ int cgroup_is_populated(const Cgroup *cgroup) {
                 /* Removed under us: then it is empty, for a cgroup with a process in it can't be. */
                 return errno == ENODEV ? 0 : -errno;
         buffer[n] = '\0';
-        populated = keyed_value(buffer, "populated");
+        populated = cgroup_keyed_value(buffer, "populated");
         return populated == UINT64_MAX ? -ENODATA : populated != 0;
 }
 
@@ -309,7 +321,11 @@ static uint64_t read_keyed(int directory_fd, const char *name, const char *key) 
 
         if (read_file_at(directory_fd, name, buffer, sizeof(buffer)) < 0)
                 return UINT64_MAX;
-        return keyed_value(buffer, key);
+        return cgroup_keyed_value(buffer, key);
+}
+
+uint64_t cgroup_read_oom_kills(const Cgroup *cgroup) {
+        return read_keyed(cgroup->payload_fd, "memory.events", "oom_kill");
 }
 
 void cgroup_read_usage(const Cgroup *cgroup, struct link_done *done) {
@@ -318,7 +334,7 @@ void cgroup_read_usage(const Cgroup *cgroup, struct link_done *done) {
 
         usec = read_keyed(cgroup->payload_fd, "cpu.stat", "usage_usec");
         done->cpu_usage_nsec = usec > UINT64_MAX / NSEC_PER_USEC ? UINT64_MAX : usec * NSEC_PER_USEC;
-        done->oom_kills = read_keyed(cgroup->payload_fd, "memory.events", "oom_kill");
+        done->oom_kills = cgroup_read_oom_kills(cgroup);
         done->memory_peak = UINT64_MAX;
         if (read_file_at(cgroup->payload_fd, "memory.peak", buffer, sizeof(buffer)) > 0)
                 done->memory_peak = strtoull(buffer, NULL, 10);

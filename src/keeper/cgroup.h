@@ -28,5 +28,11 @@ unsigned cgroup_signal(const Cgroup *cgroup, int signo);
 /* Kills everything in the payload at once, forks in progress included. */
 void cgroup_kill(const Cgroup *cgroup);
 
+/* The number behind a key of a flat keyed file, UINT64_MAX if it isn't there. */
+uint64_t cgroup_keyed_value(const char *text, const char *key);
+
+/* How many processes of the payload were killed for memory, UINT64_MAX if nobody counts. */
+uint64_t cgroup_read_oom_kills(const Cgroup *cgroup);
+
 /* Fills in what the kernel counted, and UINT64_MAX for what it did not. */
 void cgroup_read_usage(const Cgroup *cgroup, struct link_done *done);

@@ -30,6 +30,10 @@ bool command_runs(const Keeper *keeper) {
         return keeper->state == COMMAND_STARTING || keeper->state == COMMAND_RUNNING || keeper->state == COMMAND_ENDING;
 }
 
+static void tell_memory(Keeper *keeper) {
+        link_end_tell(&keeper->link, FACT_MEMORY, &keeper->memory.told, sizeof(keeper->memory.told));
+}
+
 /* Nothing runs and nothing will: the last fact. */
 static void enter_done(Keeper *keeper) {
         struct link_done done = {
@@ -79,7 +83,7 @@ static void kill_payload(Keeper *keeper) {
         /* Who has outlived the main process and whatever asked them to end was left behind. */
         if (keeper->state == COMMAND_ENDING && !keeper->counted)
                 keeper->leftovers += cgroup_signal(&keeper->cgroup, 0);
-        keeper->killed = keeper->counted = true;
+        keeper->killed = keeper->counted = keeper->main_killed = true;
         cgroup_kill(&keeper->cgroup);
         /* Where it can't be born in the payload it may not have got there yet; and it may have left. */
         if (keeper->pid > 0)
@@ -120,10 +124,17 @@ void command_check_payload(Keeper *keeper) {
                 kill_payload(keeper);
 }
 
+void command_check_memory(Keeper *keeper) {
+        if (command_runs(keeper) && memory_look(&keeper->memory, &keeper->cgroup, keeper->pid))
+                tell_memory(keeper);
+}
+
 /* The first process has been reaped; others may be left. */
 static void enter_ending(Keeper *keeper, const siginfo_t *info) {
         keeper->pid = 0;
         keeper->state = COMMAND_ENDING;
+        if (memory_reaped(&keeper->memory, &keeper->cgroup, info, keeper->main_killed))
+                tell_memory(keeper);
         keeper->exited.code = info->si_code;
         keeper->exited.status = info->si_status;
         keeper->exited.last_line = ring_writer_last(&keeper->ring);
@@ -155,8 +166,10 @@ void command_check_status(Keeper *keeper) {
         if (n == (ssize_t) sizeof(failure)) {
                 keeper->failed.stage = failure.stage;
                 keeper->failed.error = failure.error;
-        } else
+        } else {
+                memory_set_score(keeper->pid, keeper->runtime_score);
                 link_end_tell(&keeper->link, FACT_EXECUTED, &executed, sizeof(executed));
+        }
 }
 
 /* Reaps whoever has died: the command's first process, and all that was orphaned below it. */
@@ -195,13 +208,15 @@ int command_run(Keeper *keeper, uint32_t command) {
 
         keeper->command = command;
         keeper->last = keeper->plan_error < 0 || command == keeper->plan.n_commands - 1;
-        keeper->asked = keeper->killed = keeper->counted = false;
+        keeper->asked = keeper->killed = keeper->main_killed = keeper->counted = false;
         keeper->failed = (struct link_failed){.type = LINK_FAILED, .command = command};
         keeper->exited = (struct link_exited){.type = LINK_EXITED, .command = command};
         link_end_forget(&keeper->link, FACT_EXECUTED);
         link_end_forget(&keeper->link, FACT_FAILED);
         link_end_forget(&keeper->link, FACT_EXITED);
 
+        if (memory_begin(&keeper->memory, &keeper->cgroup, command))
+                tell_memory(keeper);
         r = start_process(keeper, &stage);
         if (r < 0)
                 enter_failed(keeper, stage, r);
@@ -226,6 +241,7 @@ int command_signal(Keeper *keeper, enum link_who who, int signo) {
 
         if (keeper->pid <= 0)
                 return -ESRCH;
+        keeper->main_killed |= signo == SIGKILL;
         if (kill(keeper->pid, signo) < 0)
                 return -errno;
         if (signo == SIGTERM || signo == SIGHUP)

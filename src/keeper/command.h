@@ -15,3 +15,6 @@ void command_collect(Keeper *keeper);
 void command_check_status(Keeper *keeper);
 void command_reap(Keeper *keeper);
 void command_check_payload(Keeper *keeper);
+
+/* The kernel has something to say about memory, or it is time to ask. */
+void command_check_memory(Keeper *keeper);

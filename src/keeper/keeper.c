@@ -19,6 +19,7 @@ enum {
         POLL_SIGNAL = POLL_LINK + LINK_END_POLL_FDS,
         POLL_STATUS,
         POLL_CGROUP,
+        POLL_MEMORY,
         POLL_INPUT,
         POLL_OUTPUT,
         POLL_CONTROL = POLL_OUTPUT + OUTPUT_POLL_FDS,
@@ -53,6 +54,8 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd) {
         int r;
 
         keeper->cgroup = CGROUP_EMPTY;
+        keeper->memory = MEMORY_EMPTY;
+        keeper->runtime_score = MEMORY_SCORE_NONE;
         keeper->signal_fd = keeper->directory_fd = keeper->status_fd = -EBADF;
         keeper->abandon_usec = keeper->kill_usec = USEC_INFINITY;
         link_end_init(&keeper->link, link_fd, ring_fd);
@@ -90,6 +93,7 @@ void keeper_done(Keeper *keeper) {
         link_end_done(&keeper->link);
         ring_writer_done(&keeper->ring);
         plan_unload(&keeper->plan);
+        memory_close(&keeper->memory);
         cgroup_done(&keeper->cgroup);
         fd_close(keeper->directory_fd);
         fd_close(keeper->signal_fd);
@@ -116,12 +120,16 @@ static bool is_abandoned(Keeper *keeper) {
 
 static int wait_for_events(Keeper *keeper, struct pollfd *fds) {
         uint64_t deadline_usec = MIN_OF(output_deadline(&keeper->output), MIN_OF(keeper->kill_usec, keeper->abandon_usec));
+        bool listen = command_runs(keeper) && !keeper->memory.settling;
         struct timespec timeout = {};
 
+        if (command_runs(keeper))
+                deadline_usec = MIN_OF(deadline_usec, keeper->memory.look_usec);
         link_end_prepare_poll(&keeper->link, &fds[POLL_LINK]);
         fds[POLL_SIGNAL] = (struct pollfd){.fd = keeper->signal_fd, .events = POLLIN};
         fds[POLL_STATUS] = (struct pollfd){.fd = keeper->status_fd, .events = POLLIN};
         fds[POLL_CGROUP] = (struct pollfd){.fd = keeper->state == COMMAND_ENDING ? keeper->cgroup.events_fd : -1, .events = POLLPRI};
+        fds[POLL_MEMORY] = (struct pollfd){.fd = listen ? keeper->memory.events_fd : -1, .events = POLLPRI};
         input_prepare_poll(&keeper->input, &fds[POLL_INPUT]);
         output_prepare_poll(&keeper->output, &fds[POLL_OUTPUT]);
         control_prepare_poll(&keeper->control, &fds[POLL_CONTROL]);
@@ -148,6 +156,8 @@ static void process_events(Keeper *keeper, const struct pollfd *fds) {
         input_process(&keeper->input, &fds[POLL_INPUT]);
         if (keeper->more_to_reap || fds[POLL_SIGNAL].revents != 0)
                 command_reap(keeper);
+        if (fds[POLL_MEMORY].revents != 0 || (keeper->memory.look_usec != USEC_INFINITY && clock_usec(CLOCK_MONOTONIC) >= keeper->memory.look_usec))
+                command_check_memory(keeper);
         if (keeper->state == COMMAND_ENDING)
                 command_check_payload(keeper);
         if (keeper->output.matched_line != 0) {

@@ -8,6 +8,7 @@
 #include "keeper/events.h"
 #include "keeper/input.h"
 #include "keeper/link-end.h"
+#include "keeper/memory.h"
 #include "keeper/output.h"
 #include "keeper/plan.h"
 #include "util/ring.h"
@@ -28,6 +29,8 @@ typedef struct Keeper {
         Plan plan;
         int plan_error; /* why there is no plan */
         Cgroup cgroup;
+        Memory memory;
+        int runtime_score; /* see memory_stand_back() */
         Output output;
         Input input;
         Control control;
@@ -46,6 +49,7 @@ typedef struct Keeper {
         pid_t pid;          /* of the first process while it isn't reaped */
         bool asked;         /* all of it has been sent a signal that ends most: who is left may be about to go */
         bool killed;        /* all of it has been sent SIGKILL: who is left is dying, not left behind */
+        bool main_killed;   /* the first process has been sent SIGKILL by us */
         bool counted;       /* who is left has been counted, and asked to end */
         uint64_t kill_usec; /* CLOCK_MONOTONIC when what was left behind is killed (again) */
         struct link_failed failed;

@@ -141,6 +141,8 @@ static int send_all(LinkEnd *link, EventQueue *events, uint64_t last_line) {
         if (r == 0)
                 r = send_output(link, last_line);
         if (r == 0)
+                r = send_fact(link, FACT_MEMORY);
+        if (r == 0)
                 r = send_fact(link, FACT_FAILED);
         if (r == 0)
                 r = send_fact(link, FACT_EXITED);

@@ -10,6 +10,7 @@
 enum fact {
         FACT_HELLO,
         FACT_EXECUTED,
+        FACT_MEMORY,
         FACT_FAILED,
         FACT_EXITED,
         FACT_DONE,
@@ -23,6 +24,7 @@ typedef struct Fact {
         union {
                 struct link_hello hello;
                 struct link_executed executed;
+                struct link_memory memory;
                 struct link_failed failed;
                 struct link_exited exited;
                 struct link_done done;

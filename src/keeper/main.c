@@ -55,16 +55,18 @@ static int prepare_process(void) {
 
 static int keep(void) {
         static Keeper keeper; /* not on the stack: most of it is never touched */
-        int r;
+        int r, score;
 
         if (!is_link(LINK_FD) || fcntl(LINK_RING_FD, F_GETFD) < 0 || fcntl(LINK_SPEC_FD, F_GETFD) < 0) {
                 (void) dprintf(STDERR_FILENO, "runtime-keeper is started by runtime-managerd, with a connection to it as fd %d. See --help.\n", LINK_FD);
                 return EXIT_USAGE;
         }
 
+        score = memory_stand_back();
         r = prepare_process();
         if (r >= 0) {
                 r = keeper_init(&keeper, LINK_FD, LINK_RING_FD, LINK_SPEC_FD);
+                keeper.runtime_score = score;
                 fd_close(LINK_SPEC_FD);
                 if (r >= 0)
                         r = keeper_loop(&keeper);

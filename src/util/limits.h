@@ -3,6 +3,8 @@
 
 /* Everything that a client, a runtime or a file can make us hold, and how much of it. Bytes unless the name says otherwise. */
 
+#include <stdint.h>
+
 /* What a client may ask for. */
 #define LIMIT_RUNTIMES 10000U         /* runtimes that haven't ended, a manager */
 #define LIMIT_ENDED 1000U             /* ended runtimes kept readable, a uid */
@@ -23,6 +25,15 @@
 #define LIMIT_READ_OUTPUT (256U * 1024U) /* one reply of ReadOutput */
 #define LIMIT_SUBSCRIPTIONS 512U         /* subscribed peers of the manager */
 #define LIMIT_SUBSCRIBERS 64U            /* subscribers of one runtime */
+
+/* A scope that is out of memory may cost it any process, and its keeper must not be that one. So the payload has a limit of its own, a little below
+ * the scope's, and what happens there happens to the runtime alone. The difference is for the keeper: its buffers, and what it has written to the ring. */
+#define LIMIT_KEEPER_MEMORY (UINT64_C(4) << 20)
+static inline uint64_t limit_payload_memory(uint64_t scope_max) {
+        uint64_t keeper = scope_max / 8 < LIMIT_KEEPER_MEMORY ? scope_max / 8 : LIMIT_KEEPER_MEMORY;
+
+        return scope_max == UINT64_MAX ? UINT64_MAX : scope_max - keeper;
+}
 
 /* What a runtime may say. */
 #define LIMIT_LINE (64U * 1024U)            /* one record of output: a longer line is delivered in parts */

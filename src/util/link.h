@@ -61,6 +61,7 @@ enum link_type {
         LINK_CONTROL,   /* struct link_control, then bytes */
         LINK_DONE,      /* struct link_done: nothing of the payload runs, all output is in the ring */
         LINK_REPLY,     /* struct link_reply, with an fd if it was LINK_INPUT_OPEN */
+        LINK_MEMORY,    /* struct link_memory: a fact, told before LINK_EXITED and again when it changes */
 
         /* daemon → keeper */
         LINK_RUN = 64,    /* struct link_run */
@@ -169,6 +170,17 @@ struct link_done {
         uint64_t oom_kills;
         uint64_t last_line;
         uint64_t monotonic_usec; /* when it was found empty */
+};
+
+/* What the kernel did for want of memory. main_killed is of the command, said before its LINK_EXITED; the others are counted over all
+ * commands. Nobody says it if nothing was done. */
+struct link_memory {
+        uint32_t type;
+        uint32_t command;
+        uint32_t main_killed; /* 1: the first process was killed for memory */
+        uint32_t zero;
+        uint64_t oom_kills; /* processes that were, other than the first */
+        uint64_t high;      /* how often MemoryHigh held the runtime back */
 };
 
 struct link_reply {

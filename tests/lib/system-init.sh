@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# PID 1 of the namespaces that with-system makes: lays out the container's root
-# as overlays with everything written in memory, installs the build into it,
-# boots it, passes on what the command prints and exits with its code.
+# PID 1 of the namespaces that with-system and with-vm make: lays out the
+# machine's root as overlays with everything written in memory, installs the
+# build into it, boots it, passes on what the command prints and exits with its
+# code.
 #
 # Usage, with the options in WITH_SYSTEM_*: system-init.sh NAME=VALUE... -- COMMAND...
 
@@ -11,16 +12,20 @@ set -u
 cwd=$PWD
 source_dir=$WITH_SYSTEM_SOURCE build_dir=$WITH_SYSTEM_BUILD
 user=$WITH_SYSTEM_USER results=$WITH_SYSTEM_RESULTS install=$WITH_SYSTEM_INSTALL
+# shellcheck disable=SC2034 # for boot-*.sh
+machine=$WITH_SYSTEM_MACHINE boots=$WITH_SYSTEM_BOOTS time_limit=$WITH_SYSTEM_TIME_LIMIT
+# shellcheck disable=SC2034 # for boot-vm.sh
+packages=${WITH_SYSTEM_PACKAGES:-}
 unset "${!WITH_SYSTEM_@}"
 
 top=/run/with-system
 io=$top/io
 root=$top/root
-inside=/run/with-system     # where $io is seen in the container
+inside=/run/with-system     # where $io is seen in the machine
 
 give_up() {
         {
-                echo "with-system: $*"
+                echo "with-$machine: $*"
                 [ ! -s "$top/log" ] || tail -n 60 "$top/log"
         } >&2
         exit 125
@@ -42,13 +47,17 @@ mount -t tmpfs -o mode=755 tmpfs /run || give_up "can't mount a tmpfs on /run"
 mkdir -p "$io" "$root"
 overlay / "$root"
 
-# The trees may be in places that the container has its own version of, as
+# The trees may be in places that the machine has its own version of, as
 # /tmp, or on file systems that the overlay of / does not show.
-binds=()
+views=() places=()
+show() {
+        views+=("$1")
+        places+=("$2")
+}
 share() {
-        local view=$top/share/${#binds[@]}
+        local view=$top/share/${#views[@]}
         overlay "$1" "$view"
-        binds+=("--bind=$view:$1")
+        show "$view" "$1"
         if [ -n "$user" ]; then
                 find "$view" ! -type l ! -perm -o=r -exec chmod o+rX {} +
                 # The way to it, too: a checkout below /root is behind a 0700.
@@ -62,7 +71,7 @@ share "$source_dir"
 case $build_dir/ in
         "$source_dir"/*) build_view=$top/share/0${build_dir#"$source_dir"} ;;
         *)
-                build_view=$top/share/${#binds[@]}
+                build_view=$top/share/${#views[@]}
                 [ ! -d "$build_dir" ] || share "$build_dir" ;;
 esac
 case $cwd/ in
@@ -71,7 +80,7 @@ case $cwd/ in
         *) [ -d "$root$cwd" ] || cwd=/ ;;
 esac
 
-# What the machine mounts, decrypts and identifies itself as is not for us.
+# What this machine mounts, decrypts and identifies itself as is not for us.
 for file in fstab crypttab machine-id; do
         rm -f "$root/etc/$file"
         : >"$root/etc/$file"
@@ -92,7 +101,7 @@ fi
 if [ -n "$results" ]; then
         mkdir -p "$io/results"
         chmod 1777 "$io/results"
-        binds+=("--bind=$io/results:$results")
+        show "$io/results" "$results"
 fi
 
 mkfifo "$io/stdout" "$io/stderr"
@@ -103,7 +112,7 @@ while [ "$1" != -- ]; do
 done
 shift
 {
-        printf 'user=%q cwd=%q\n' "$user" "$cwd"
+        printf 'user=%q cwd=%q machine=%q boots=%q\n' "$user" "$cwd" "$machine" "$boots"
         echo "environment=(${environment[*]@Q})"
         echo "command=(${*@Q})"
 } >"$io/job"
@@ -136,22 +145,14 @@ readers=($!)
 cat "$io/stderr" >&2 &
 readers+=($!)
 
-systemd-nspawn --register=no --keep-unit --quiet --directory="$root" --private-network --link-journal=no --hostname=with-system \
-        --console=pipe --bind="$io:$inside" "${binds[@]}" \
-        --boot systemd.unit=with-system.target systemd.firstboot=off </dev/null >"$top/log" 2>&1 &
-container=$!
+# shellcheck source=tests/lib/boot-container.sh
+. "${0%/*}/boot-$machine.sh"
+boot
 
-deadline=$((SECONDS + 60))
-until [ -e "$io/started" ]; do
-        kill -0 $container 2>/dev/null || give_up "the container ended while it booted"
-        [ $SECONDS -lt $deadline ] || give_up "the container did not boot within 60 s"
-        sleep 0.02
-done
-wait $container
 # All writers are gone. Where there never was one, the readers still wait for it.
 : <>"$io/stdout" <>"$io/stderr"
 wait "${readers[@]}"
 
 [ -z "$results" ] || cp --recursive --no-preserve=ownership "$io/results/." "$results/"
-[ -s "$io/code" ] || give_up "the container ended before the command did"
+[ -s "$io/code" ] || give_up "the machine ended before the command did"
 exit "$(cat "$io/code")"

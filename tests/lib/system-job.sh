@@ -1,23 +1,42 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Runs in the container that with-system boots, as a service: makes the user, if
-# one is asked for, runs the command, leaves its exit code and powers off.
+# Runs in the machine that with-system or with-vm boots, as a service: makes the
+# user, if one is asked for, runs the command, leaves its exit code and powers
+# off.
 
 here=/run/with-system
-user='' cwd=/ environment=() command=()
+user='' cwd=/ machine='' environment=() command=()
 # shellcheck source=/dev/null
 . $here/job
 : >$here/started
-exec </dev/null >$here/stdout 2>$here/stderr
+outputs=()
+case $machine in
+        container) exec </dev/null >$here/stdout 2>$here/stderr ;;
+        vm)
+                # Ports can be opened once, and by nobody but root; pipes are what the command expects.
+                exec </dev/null
+                exec > >(exec cat >/dev/virtio-ports/stdout)
+                outputs+=($!)
+                exec 2> >(exec cat >/dev/virtio-ports/stderr)
+                outputs+=($!)
+                environment+=("WITH_VM_BOOT=$(cat $here/boot)") ;;
+esac
 
+# As if the power had been cut: what is to be left running is left running.
 finish() {
         echo "$1" >$here/code
-        exec systemctl poweroff --force --force >/dev/null 2>&1
+        exec >/dev/null 2>&1
+        if [ "$machine" = vm ]; then
+                # What still holds the pipes is not waited for.
+                timeout 2 tail --pid="${outputs[0]}" --pid="${outputs[1]}" -f /dev/null
+                sync -f $here/code
+        fi
+        exec systemctl poweroff --force --force
 }
 
 broken() {
-        echo "with-system: $*" >&2
+        echo "with-$machine: $*" >&2
         finish 125
 }
 

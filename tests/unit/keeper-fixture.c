@@ -318,7 +318,7 @@ static void on_message(Fixture *f, uint32_t type, size_t size, int fd) {
                 [LINK_HELLO] = {&f->hello, sizeof(f->hello)},    [LINK_EXECUTED] = {&f->executed, sizeof(f->executed)},
                 [LINK_FAILED] = {&f->failed, sizeof(f->failed)}, [LINK_EXITED] = {&f->exited, sizeof(f->exited)},
                 [LINK_OUTPUT] = {&f->output, sizeof(f->output)}, [LINK_DONE] = {&f->done, sizeof(f->done)},
-                [LINK_REPLY] = {&f->reply, sizeof(f->reply)},
+                [LINK_REPLY] = {&f->reply, sizeof(f->reply)},    [LINK_MEMORY] = {&f->memory, sizeof(f->memory)},
         };
 
         if (type == LINK_CONTROL) {

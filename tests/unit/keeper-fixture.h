@@ -30,7 +30,7 @@ typedef struct Fixture {
         uint32_t cookie;
 
         /* What has been said on this connection. The count is of messages of that type. */
-        unsigned seen[LINK_REPLY + 1];
+        unsigned seen[LINK_MEMORY + 1];
         struct link_hello hello;
         struct link_executed executed;
         struct link_failed failed;
@@ -38,6 +38,7 @@ typedef struct Fixture {
         struct link_output output;
         struct link_done done;
         struct link_reply reply;
+        struct link_memory memory;
         int reply_fd;
         int marker_fd;
         GPtrArray *controls; /* of ControlEvent */

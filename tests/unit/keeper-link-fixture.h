@@ -75,6 +75,10 @@ static inline void on_done(void *userdata, const struct link_done *done) {
         note(userdata, "done", "%" G_GUINT64_FORMAT, done->last_line);
 }
 
+static inline void on_memory(void *userdata, const struct link_memory *memory) {
+        note(userdata, "memory", "%u %u %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, memory->command, memory->main_killed, memory->oom_kills, memory->high);
+}
+
 static inline void on_lost(void *userdata, int error) {
         Fixture *fixture = userdata;
 
@@ -83,7 +87,7 @@ static inline void on_lost(void *userdata, int error) {
         note(fixture, "lost", "%s", error < 0 ? "error" : "end");
 }
 
-static const KeeperHandler handler = {on_hello, on_executed, on_failed, on_exited, on_output, on_control, on_done, on_lost};
+static const KeeperHandler handler = {on_hello, on_executed, on_failed, on_exited, on_output, on_control, on_done, on_lost, on_memory};
 
 static inline void on_answer(void *userdata, int error, int fd) {
         note(userdata, "answer", "%d%s", error, fd >= 0 ? " fd" : "");

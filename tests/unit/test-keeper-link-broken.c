@@ -52,6 +52,8 @@ static const Broken broken_table[] = {
         {"exited: signal 65", {LINK_EXITED, 0, CLD_KILLED, 65}, sizeof(struct link_exited)},
         {"output: too long", {LINK_OUTPUT}, sizeof(struct link_output) + 8},
         {"done: too short", {LINK_DONE}, sizeof(struct link_done) - 8},
+        {"memory: too long", {LINK_MEMORY}, sizeof(struct link_memory) + 8},
+        {"memory: killed twice", {LINK_MEMORY, 0, 2}, sizeof(struct link_memory)},
         {"a second hello", {LINK_HELLO, LINK_VERSION, 77, 2}, sizeof(struct link_hello)},
         {"an answer to no request", {LINK_REPLY, 1, 0, 0}, sizeof(struct link_reply)},
         {"an answer with cookie 0", {LINK_REPLY, 0, 0, 0}, sizeof(struct link_reply)},

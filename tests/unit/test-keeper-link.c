@@ -15,9 +15,10 @@ static void test_facts(void) {
         SAY(fixture, link_output, LINK_OUTPUT, 0, 5);
         SAY(fixture, link_exited, LINK_EXITED, 0, CLD_EXITED, 255, 1, 0, 1, 5);
         SAY(fixture, link_failed, LINK_FAILED, 1, LINK_STAGE_EXEC, ENOENT);
+        SAY(fixture, link_memory, LINK_MEMORY, 1, 1, 0, 2, 3);
         SAY(fixture, link_done, LINK_DONE, .last_line = 5);
         settle(fixture);
-        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2 fd) executed(0 78) output(5) exited(0 1 255) failed(1 8 2) done(5)");
+        g_assert_cmpstr(fixture->seen->str, ==, "hello(77 2 fd) executed(0 78) output(5) exited(0 1 255) failed(1 8 2) memory(1 1 2 3) done(5)");
 }
 
 static void test_the_end_is_no_error(void) {

@@ -4,6 +4,7 @@
 
 #include "keeper-fixture.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -371,6 +372,40 @@ static void test_random_messages(void) {
         fixture_wait_end(f);
 }
 
+static int read_oom_score(GPid pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/oom_score_adj", pid), *text = NULL;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        return atoi(text);
+}
+
+static void write_oom_score(int score) {
+        g_autofree char *text = g_strdup_printf("%d", score);
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpint(write(fd, text, strlen(text)), ==, strlen(text));
+        close(fd);
+}
+
+/* Of many small processes the kernel takes the keeper last, and the runtime is no safer than the daemon made it. Anybody may go back down to where he was. */
+static void test_oom_scores(void) {
+        g_autoptr(Fixture) f = fixture_new();
+        int before = read_oom_score(getpid());
+
+        write_oom_score(before + 100);
+        fixture_add_shell(f, false, "exec sleep 1000");
+        fixture_start(f);
+        fixture_execute(f, 0);
+        g_assert_cmpint(read_oom_score((GPid) f->executed.pid), ==, before + 100);
+        g_assert_cmpint(read_oom_score(f->pid), ==, before);
+        write_oom_score(before);
+        fixture_collect(f);
+        fixture_wait(f, LINK_DONE, 1);
+        fixture_collect(f);
+        fixture_wait_end(f);
+}
+
 int main(int argc, char *argv[]) {
         const char *obstacle;
 
@@ -381,6 +416,7 @@ int main(int argc, char *argv[]) {
                 return 77;
         }
 
+        g_test_add_func("/keeper/the-kernel-takes-the-runtime-before-its-keeper", test_oom_scores);
         g_test_add_func("/keeper/echo", test_echo);
         g_test_add_func("/keeper/exit-codes", test_exit_codes);
         g_test_add_func("/keeper/signals", test_signals);
