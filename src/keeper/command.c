@@ -21,7 +21,7 @@
 #define DYING_USEC (500 * USEC_PER_MSEC)
 
 /* Helpers of the main process notice its end and go by themselves (erl_child_setup of an Erlang node, the other end of a pipe). */
-#define LEAVING_USEC (100 * USEC_PER_MSEC)
+#define LEAVING_USEC (250 * USEC_PER_MSEC)
 
 /* Time for what has been killed to be gone, before it is looked at again. */
 #define KILL_AGAIN_USEC (100 * USEC_PER_MSEC)

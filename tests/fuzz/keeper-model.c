@@ -200,6 +200,7 @@ static void hear_message(const uint64_t *message, size_t size, int fd) {
         case LINK_REPLY:
                 hear_reply((const void *) message, fd);
                 break;
+        case LINK_MEMORY: /* nobody counts in this world */
         case LINK_RUN:
         case LINK_SIGNAL:
         case LINK_SEND:
