@@ -59,8 +59,8 @@ void cgroup_kill(const char *cgroup) {
                 (void) !write(fd, "1", 1);
 }
 
-void cgroup_limit_memory(const char *cgroup, const char *child, uint64_t bytes) {
-        g_autofree char *path = g_build_filename(cgroup_mount() ?: "/", cgroup, child, "memory.max", NULL);
+void cgroup_limit_memory(const char *cgroup, const char *child, const char *file, uint64_t bytes) {
+        g_autofree char *path = g_build_filename(cgroup_mount() ?: "/", cgroup, child, file, NULL);
         g_autofree char *text = bytes == UINT64_MAX ? g_strdup("max") : g_strdup_printf("%" G_GUINT64_FORMAT, bytes);
         _cleanup_close_ int fd = -EBADF;
 

@@ -12,8 +12,8 @@ const char *cgroup_mount(void);
 /* The cgroup of a process, as "/a/b"; -ESRCH. */
 int cgroup_of_pid(pid_t pid, char **ret);
 
-/* Limits the memory of a child of a cgroup that is delegated to us; UINT64_MAX: no limit. */
-void cgroup_limit_memory(const char *cgroup, const char *child, uint64_t bytes);
+/* Limits the memory of a child of a cgroup that is delegated to us, by memory.max or memory.high; UINT64_MAX: no limit. */
+void cgroup_limit_memory(const char *cgroup, const char *child, const char *file, uint64_t bytes);
 
 /* SIGKILL to all processes of a cgroup and those below; nothing if there is no such cgroup. */
 void cgroup_kill(const char *cgroup);

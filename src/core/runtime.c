@@ -381,8 +381,10 @@ int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, 
 
 void runtime_limits_changed(Runtime *runtime, const LimitSet *limits) {
         runtime->limits = *limits;
-        if (runtime->control_group[0] != '\0')
-                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, limit_payload_memory(limits->value[LIMIT_MEMORY_MAX]));
+        if (runtime->control_group[0] != '\0') {
+                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, "memory.max", limit_payload_memory(limits->value[LIMIT_MEMORY_MAX]));
+                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, "memory.high", limit_payload_memory(limits->value[LIMIT_MEMORY_HIGH]));
+        }
         runtime_changed(runtime, RUNTIME_PROPERTY_LIMITS);
         runtime_announce(runtime);
 }

@@ -121,14 +121,14 @@ static void enable_controllers(int scope_fd) {
 }
 
 /* See limit_payload_memory(). Later changes are the daemon's. */
-static void limit_memory(int scope_fd, int payload_fd) {
+static void limit_memory(int scope_fd, int payload_fd, const char *file) {
         char buffer[32];
 
         /* "max" is no number. */
-        if (read_file_at(scope_fd, "memory.max", buffer, sizeof(buffer)) <= 0 || buffer[0] < '0' || buffer[0] > '9')
+        if (read_file_at(scope_fd, file, buffer, sizeof(buffer)) <= 0 || buffer[0] < '0' || buffer[0] > '9')
                 return;
         (void) snprintf(buffer, sizeof(buffer), "%" PRIu64, limit_payload_memory(strtoull(buffer, NULL, 10)));
-        (void) write_file_at(payload_fd, "memory.max", buffer);
+        (void) write_file_at(payload_fd, file, buffer);
 }
 
 int cgroup_prepare(Cgroup *cgroup) {
@@ -158,7 +158,8 @@ int cgroup_prepare(Cgroup *cgroup) {
         if (r < 0)
                 return r;
         enable_controllers(scope_fd);
-        limit_memory(scope_fd, payload_fd);
+        limit_memory(scope_fd, payload_fd, "memory.max");
+        limit_memory(scope_fd, payload_fd, "memory.high");
 
         *cgroup = (Cgroup){
                 .kill_fd = openat(payload_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC),
