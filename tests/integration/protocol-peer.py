@@ -165,6 +165,29 @@ def deaf():
     signal.pause()
 
 
+def wait_for(name):
+    while not os.path.exists(os.path.join(os.environ["HOME"], name)):
+        select.select([], [], [], 0.01)
+
+
+def slow():
+    """Says what it is asked, and answers when a file is there: it is asked once, whoever asks."""
+    started(node="peer@localhost")
+    request = receive()
+    print(request["method"], flush=True)
+    wait_for("initialize")
+    send(id=request["id"], result={})
+    done = receive()
+    print(done["method"], flush=True)
+    while True:
+        request = receive()
+        print(request["method"] if request else "closed", flush=True)
+        wait_for(request["method"] if request else "closed")
+        send(id=request["id"], result={})
+        if request["method"] == "shutdown":
+            sys.exit(0)
+
+
 READER, WRITER = connect()
 {function.__name__: function for function in
- (good, status, chatty, asks, wrong_ref, other_protocol, twice, broken, too_long, closes, refuses, stuck, leaves, deaf)}[sys.argv[1]]()
+ (good, status, chatty, asks, wrong_ref, other_protocol, twice, broken, too_long, closes, refuses, stuck, leaves, deaf, slow)}[sys.argv[1]]()

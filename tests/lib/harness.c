@@ -173,6 +173,7 @@ static void harness_free(Harness *h) {
         g_free(h->log);
         g_free(h->bus_address);
         g_free(h->program);
+        g_free(h->systemd_address);
         g_free(h->mark);
         g_free(h);
 }
@@ -223,7 +224,7 @@ static gboolean daemon_is_ready(gpointer userdata) {
 void harness_start_daemon(Harness *h, const char *const *variables) {
         g_autofree char *program = h->program ? g_strdup(h->program) : g_build_filename(harness_build_directory(), "runtime-managerd", NULL);
         g_autofree char *bus = g_strdup_printf("--bus-address=%s", h->bus_address);
-        g_autofree char *systemd = g_strdup_printf("--systemd-address=%s", g_getenv("DBUS_SESSION_BUS_ADDRESS"));
+        g_autofree char *systemd = g_strdup_printf("--systemd-address=%s", h->systemd_address ?: g_getenv("DBUS_SESSION_BUS_ADDRESS"));
         char *argv[] = {program, (char *) "--user", bus, systemd, NULL};
         g_auto(GStrv) environment = daemon_environment(h, variables);
         g_autoptr(GError) error = NULL;
@@ -262,6 +263,13 @@ void harness_hurry_daemon(Harness *h) {
         /* Two signals that are pending at the same time are one: these are two different ones. */
         g_assert_cmpint(kill(h->daemon, SIGINT), ==, 0);
         g_assert_cmpint(kill(h->daemon, SIGTERM), ==, 0);
+}
+
+void harness_kill_daemon(Harness *h) {
+        g_assert_cmpint(h->daemon, >, 0);
+        g_assert_cmpint(kill(h->daemon, SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(h->daemon, NULL, 0), ==, h->daemon);
+        h->daemon = daemon_to_end = 0;
 }
 
 GArray *harness_find_processes(Harness *h) {

@@ -41,6 +41,7 @@ struct Harness {
         char *home;              /* its HOME, which runtimes start in */
         char *log;               /* file with what it says to stdout and stderr */
         char *program;           /* the daemon; NULL: that of this build */
+        char *systemd_address;   /* where it finds systemd; NULL: on the session bus */
         char *bus_address;
         GPid daemon;     /* 0: doesn't run */
         Client *client;  /* the first client; connected when the daemon has been started */
@@ -64,6 +65,9 @@ void harness_start_daemon(Harness *h, const char *const *variables);
 void harness_stop_daemon(Harness *h);
 /* Sends SIGTERM again and again: all runtimes are killed at once. */
 void harness_hurry_daemon(Harness *h);
+
+/* SIGKILL. Clients stay connected to the bus; harness_start_daemon() starts the next one, in the same folders. */
+void harness_kill_daemon(Harness *h);
 
 /* Before the daemon is started: text of the kind's file. */
 void harness_add_kind(Harness *h, const char *name, const char *text);
