@@ -176,7 +176,7 @@ def slow():
     request = receive()
     print(request["method"], flush=True)
     wait_for("initialize")
-    send(id=request["id"], result={})
+    send(id=request["id"], result={"connection": {"port": 7}})
     done = receive()
     print(done["method"], flush=True)
     while True:
