@@ -289,6 +289,8 @@ int runtime_new_found(const RuntimeContext *context, const char *id, const Runti
         runtime->options->id = g_strdup(id);
         runtime->options->description = g_strdup_printf("Runtime %s (%s)", id, runtime->kind->name);
         runtime->options->fingerprint = g_strdup("");
+        /* It may have one: the keeper knows. */
+        runtime->options->input_pipe = true;
         runtime->limits = limit_set_none();
         runtime->max_timeout_usec = USEC_INFINITY;
         runtime->stop_timeout_usec = STOP_TIMEOUT_DEFAULT_USEC;
