@@ -108,7 +108,7 @@ void wait_owner_gone(Harness *h, const char *path, const char *more) {
         g_assert_cmpstr(report_string(report, "Message"), ==, "The owner of the runtime has left the bus.");
 }
 
-void wait_printed(Harness *h, const char *path) {
+void wait_has_printed(Harness *h, const char *path) {
         g_variant_unref(client_call(h->client, path, "Subscribe", g_variant_new("(tu)", (guint64) 0, 2)));
         client_wait_signal(h->client, path, "OutputLines");
 }

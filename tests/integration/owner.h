@@ -30,4 +30,4 @@ void stop_undisturbed(Harness *h, const char *path);
 /* more: what its report says too; NULL: that it was ready and heard SIGTERM. */
 void wait_owner_gone(Harness *h, const char *path, const char *more);
 /* Until it has printed something. */
-void wait_printed(Harness *h, const char *path);
+void wait_has_printed(Harness *h, const char *path);

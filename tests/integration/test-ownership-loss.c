@@ -34,7 +34,7 @@ static void test_stages(Harness *h) {
         owner = client_new(h);
         path = client_start(owner, "command",
                             options_shell("trap '' TERM; echo deaf; while :; do sleep 1; done", "{'Owner': <'caller'>, 'TimeoutStopUSec': <uint64 300000>}"));
-        wait_printed(h, path);
+        wait_has_printed(h, path);
         leave(h, owner);
         wait_owner_gone(h, path, "{'Phase': <'ready'>, 'StopStage': <'kill'>, 'Signal': <9>}");
 }

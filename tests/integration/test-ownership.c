@@ -248,7 +248,7 @@ static void test_while_stopping(Harness *h) {
                             options_shell("trap '' TERM; echo deaf; while :; do sleep 1; done",
                                           "{'Owner': <'required'>, 'TimeoutStopUSec': " AN_HOUR ", 'OwnerTimeoutUSec': " AN_HOUR "}"));
         take(owner, path, "@a{sv} {}");
-        wait_printed(h, path);
+        wait_has_printed(h, path);
         client_stop(h->client, path);
         client_wait_state(h->client, path, "stopping");
         g_free(take_fails(owner, path, "@a{sv} {}", "BadState"));
