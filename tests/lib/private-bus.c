@@ -99,25 +99,38 @@ static int listen_at(const char *path) {
         return fd;
 }
 
-const char *private_bus_address(void) {
-        const char *broker[] = {LAUNCHER, "dbus-broker-launch", "--scope", "user", "--config-file", NULL, NULL};
-        const char *reference[] = {LAUNCHER, "dbus-daemon", "--address=systemd:", "--nofork", "--nopidfile", "--nosyslog", "--config-file", NULL, NULL};
-        g_autofree char *path = NULL;
-        int fd;
+static void start_bus(void) {
+        const char *broker[] = {LAUNCHER, "dbus-broker-launch", "--scope", "user", "--config-file", config, NULL};
+        const char *reference[] = {LAUNCHER, "dbus-daemon", "--address=systemd:", "--nofork", "--nopidfile", "--nosyslog", "--config-file", config, NULL};
+        g_autofree char *path = g_build_filename(directory, "bus", NULL);
+        int fd = listen_at(path);
 
+        bus_pid = start(session_is_broker() ? broker : reference, fd);
+        close(fd);
+}
+
+const char *private_bus_address(void) {
         if (address)
                 return address;
         directory = g_dir_make_tmp("rm-bus-XXXXXX", NULL);
         g_assert_nonnull(directory);
         config = g_build_filename(directory, "bus.conf", NULL);
         g_assert_true(g_file_set_contents(config, bus_config, -1, NULL));
-        broker[G_N_ELEMENTS(broker) - 2] = reference[G_N_ELEMENTS(reference) - 2] = config;
-        path = g_build_filename(directory, "bus", NULL);
-        address = g_strdup_printf("unix:path=%s", path);
-        fd = listen_at(path);
-        bus_pid = start(session_is_broker() ? broker : reference, fd);
-        close(fd);
+        address = g_strdup_printf("unix:path=%s/bus", directory);
+        start_bus();
         return address;
+}
+
+void private_bus_kill(void) {
+        g_autofree char *path = g_build_filename(directory, "bus", NULL);
+
+        kill(bus_pid, SIGKILL);
+        waitpid(bus_pid, NULL, 0);
+        (void) g_unlink(path);
+}
+
+void private_bus_start_again(void) {
+        start_bus();
 }
 
 void private_bus_stop(void) {

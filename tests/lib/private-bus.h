@@ -6,3 +6,6 @@
 /* Starts it when it is first asked for. */
 const char *private_bus_address(void);
 void private_bus_stop(void);
+/* Everybody on it loses it; and another one, at the same address. */
+void private_bus_kill(void);
+void private_bus_start_again(void);
