@@ -307,7 +307,8 @@ static void test_same_start(Harness *h) {
         go_away_and_come_back(h);
         again = client_start(h->client, "command", options_shell("echo $X; read line", more, id));
         g_assert_cmpstr(again, ==, path);
-        message = client_call_fails(h->client, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("another", more, id)), "RuntimeExists");
+        message =
+                client_call_fails(h->client, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("another", more, id)), "RuntimeExists");
         text = client_read_text(h->client, path);
         g_assert_cmpstr(text, ==, "1\n");
         g_assert_cmpuint(client_get_number(h->client, NULL, "RuntimeCount"), ==, 1);
@@ -355,7 +356,8 @@ static int open_input(Harness *h, const char *path) {
 }
 
 static void write_input(Harness *h, const char *path, const char *text) {
-        g_variant_unref(client_call(h->client, path, "WriteInput", g_variant_new("(@ay)", g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, text, strlen(text), 1))));
+        g_variant_unref(
+                client_call(h->client, path, "WriteInput", g_variant_new("(@ay)", g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, text, strlen(text), 1))));
 }
 
 static void test_input(Harness *h) {

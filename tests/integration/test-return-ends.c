@@ -118,7 +118,8 @@ static void test_lost_away(Harness *h) {
         wait_process_gone(h, pid);
         come_back(h);
         report = client_wait_ended(h->client, path);
-        report_check(report, "{'Result': <'lost'>, 'Reason': <'keeper-lost'>, 'Phase': <'ready'>}", "ExitCode Signal Leftovers CPUUsageNSec MemoryPeak OOMKills");
+        report_check(report, "{'Result': <'lost'>, 'Reason': <'keeper-lost'>, 'Phase': <'ready'>}",
+                     "ExitCode Signal Leftovers CPUUsageNSec MemoryPeak OOMKills");
         assert_text(h, path, "");
 }
 
@@ -193,8 +194,9 @@ static void test_output_away(Harness *h) {
         guint32 expected = 1;
 
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "command",
-                            options_shell("echo 1; " WAIT_FOR("go") "seq -f %099.0f 2 6000; " TELL("done") "exec sleep 1000", "{'RingBytes': <uint64 4194304>}"));
+        path = client_start(
+                h->client, "command",
+                options_shell("echo 1; " WAIT_FOR("go") "seq -f %099.0f 2 6000; " TELL("done") "exec sleep 1000", "{'RingBytes': <uint64 4194304>}"));
         client_wait_text(h->client, path, "1\n");
         harness_kill_daemon(h);
         go(h, "go");
@@ -219,8 +221,9 @@ static void test_output_all_the_time(Harness *h) {
         g_autoptr(GPtrArray) lines = NULL;
 
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "command",
-                            options_shell("i=0; while [ ! -e $HOME/end ]; do i=$((i+1)); echo $i; done; echo end; exec sleep 1000", "{'RingBytes': <uint64 67108864>}"));
+        path = client_start(
+                h->client, "command",
+                options_shell("i=0; while [ ! -e $HOME/end ]; do i=$((i+1)); echo $i; done; echo end; exec sleep 1000", "{'RingBytes': <uint64 67108864>}"));
         for (int i = 0; i < 10; i++) {
                 wait_printed(h, path, get_last(h->client, path) + 100);
                 go_away_and_come_back(h);

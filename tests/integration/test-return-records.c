@@ -142,7 +142,8 @@ static void test_spoiled(Harness *h) {
         for (size_t i = 0; i < G_N_ELEMENTS(spoilers); i++) {
                 g_autofree char *id = harness_id(spoilers[i].name);
 
-                paths[i] = client_start(h->client, "command", options_shell("echo before; read line; echo $line; exec sleep 1000", "{'Id': <%s>, 'Input': <'pipe'>}", id));
+                paths[i] = client_start(h->client, "command",
+                                        options_shell("echo before; read line; echo $line; exec sleep 1000", "{'Id': <%s>, 'Input': <'pipe'>}", id));
                 client_wait_text(h->client, paths[i], "before\n");
                 pids[i] = main_pid_of(h->client, paths[i]);
         }

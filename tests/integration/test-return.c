@@ -144,8 +144,8 @@ static void test_preparing(Harness *h) {
         harness_add_kind(h, "steps",
                          "[Kind]\nExec=/bin/sh -c \"echo command; exec sleep 1000\"\n"
                          "[Step one]\nExec=/bin/sh -c \"echo one; " WAIT_FOR("go") TELL("did") "echo done\"\nTimeoutSec=1h\n"
-                         "[Step two]\nExec=/bin/sh -c \"echo two\"\n"
-                         "[Handshake]\nType=exec\n");
+                                                                                               "[Step two]\nExec=/bin/sh -c \"echo two\"\n"
+                                                                                               "[Handshake]\nType=exec\n");
         harness_start_daemon(h, NULL);
         path = client_start(h->client, "steps", g_variant_new_parsed("@a{sv} {}"));
         client_wait_text(h->client, path, "one\n");
@@ -171,7 +171,8 @@ static void test_step_failed_away(Harness *h) {
         g_autofree char *path = NULL;
         g_autoptr(GVariant) report = NULL;
 
-        harness_add_kind(h, "steps", "[Kind]\nExec=/bin/false\n[Step one]\nExec=/bin/sh -c \"echo one; " WAIT_FOR("go") TELL("did") "exit 3\"\nFailure=It is broken\n");
+        harness_add_kind(h, "steps",
+                         "[Kind]\nExec=/bin/false\n[Step one]\nExec=/bin/sh -c \"echo one; " WAIT_FOR("go") TELL("did") "exit 3\"\nFailure=It is broken\n");
         harness_start_daemon(h, NULL);
         path = client_start(h->client, "steps", g_variant_new_parsed("@a{sv} {}"));
         client_wait_text(h->client, path, "one\n");
@@ -328,7 +329,8 @@ static void test_ready(Harness *h) {
 
 static char *start_counting(Harness *h, guint64 stop_usec) {
         char *path = client_start(h->client, "command",
-                                  options_shell("exec 2>/dev/null; trap 'echo term' TERM; echo up; while [ ! -e $HOME/end ]; do sleep 0.01; done; exit 3", "{'TimeoutStopUSec': <%t>}", stop_usec));
+                                  options_shell("exec 2>/dev/null; trap 'echo term' TERM; echo up; while [ ! -e $HOME/end ]; do sleep 0.01; done; exit 3",
+                                                "{'TimeoutStopUSec': <%t>}", stop_usec));
 
         client_wait_text(h->client, path, "up\n");
         return path;

@@ -23,8 +23,8 @@ static pid_t service_pid(const Service *service) {
 
 static gboolean has_name(gpointer userdata) {
         Service *service = userdata;
-        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(service->h->client->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetConnectionUnixProcessID",
-                                                                g_variant_new("(s)", RM_BUS_NAME), NULL, 0, -1, NULL, NULL);
+        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(service->h->client->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
+                                                                "GetConnectionUnixProcessID", g_variant_new("(s)", RM_BUS_NAME), NULL, 0, -1, NULL, NULL);
         pid_t pid = 0;
 
         if (reply)
@@ -61,8 +61,17 @@ static void systemctl_begin(const Service *service, const char *verb) {
 static void service_start(Service *service, Harness *h) {
         g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
         const char *const words[] = {
-                "systemd-run", "--user", "--quiet", "--collect", "--service-type=notify", "--property=StartLimitIntervalSec=0", "--property=Restart=always",
-                "--property=RestartSec=100ms", "--property=WatchdogSec=3s", "--property=TimeoutStopSec=60s", "--property=TimeoutAbortSec=2s",
+                "systemd-run",
+                "--user",
+                "--quiet",
+                "--collect",
+                "--service-type=notify",
+                "--property=StartLimitIntervalSec=0",
+                "--property=Restart=always",
+                "--property=RestartSec=100ms",
+                "--property=WatchdogSec=3s",
+                "--property=TimeoutStopSec=60s",
+                "--property=TimeoutAbortSec=2s",
         };
         g_autoptr(GError) error = NULL;
         int status;
@@ -141,8 +150,8 @@ static void on_answer(GObject *source, GAsyncResult *result, gpointer userdata) 
 
 static void load_call(Load *load) {
         load->pending = TRUE;
-        g_dbus_connection_call(load->h->client->bus, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "ListRuntimes", g_variant_new_parsed("(@a{sv} {},)"), NULL, 0,
-                               -1, NULL, on_answer, load);
+        g_dbus_connection_call(load->h->client->bus, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "ListRuntimes", g_variant_new_parsed("(@a{sv} {},)"),
+                               NULL, 0, -1, NULL, on_answer, load);
 }
 
 static gboolean load_is_over(gpointer userdata) {
@@ -299,12 +308,9 @@ static void test_manager_anew(Harness *h) {
 
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
-                {"restarted-under-load-nobody-notices", test_restart},
-                {"stopped-all-runtimes-are-stopped-gracefully", test_stop},
-                {"killed-it-is-started-again", test_killed},
-                {"hanging-it-is-ended-by-the-watchdog-and-started-again", test_watchdog},
-                {"idle-it-feeds-the-watchdog", test_watchdog_fed},
-                {"restarted-after-systemd-was", test_manager_anew},
+                {"restarted-under-load-nobody-notices", test_restart}, {"stopped-all-runtimes-are-stopped-gracefully", test_stop},
+                {"killed-it-is-started-again", test_killed},           {"hanging-it-is-ended-by-the-watchdog-and-started-again", test_watchdog},
+                {"idle-it-feeds-the-watchdog", test_watchdog_fed},     {"restarted-after-systemd-was", test_manager_anew},
         };
 
         return harness_main(argc, argv, "world-service", cases, G_N_ELEMENTS(cases));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the world does to the service: its bus and systemd are restarted, the clock is set, the disk is full, descriptors are short. Runtimes go on, what can't be
- * done is refused with a reason, and works again when it can be. What needs rights that an ordinary user lacks is done as root alone. */
+/* What the world does to the service: its bus and systemd are restarted, the clock is set, the disk is full, descriptors are short. Runtimes go on, what can't
+ * be done is refused with a reason, and works again when it can be. What needs rights that an ordinary user lacks is done as root alone. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,7 +130,9 @@ static void test_reexec_under_load(Harness *h) {
 
         harness_start_daemon(h, NULL);
         for (size_t i = 0; i < G_N_ELEMENTS(calls); i++) {
-                calls[i] = call_begin(h->client, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("echo up; exec sleep 1000", "{'TimeoutStartUSec': <uint64 30000000>}")));
+                calls[i] =
+                        call_begin(h->client, NULL, "StartRuntime",
+                                   g_variant_new("(s@a{sv})", "command", options_shell("echo up; exec sleep 1000", "{'TimeoutStartUSec': <uint64 30000000>}")));
                 if (i == G_N_ELEMENTS(calls) / 2) {
                         g_spawn_async(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, &error);
                         g_assert_no_error(error);
@@ -230,14 +232,16 @@ static void check_disk_full(Harness *h, const char *options, void (*use_up)(cons
         }
         g_assert_cmpint(mount("tmpfs", h->runtime_directory, "tmpfs", 0, options), ==, 0);
         harness_start_daemon(h, NULL);
-        path = client_start_shell(h->client, "exec 2>/dev/null; trap 'echo term; exit 4' TERM; echo before; " WAIT_FOR("go") "echo after; while :; do sleep 0.01; done");
+        path = client_start_shell(h->client,
+                                  "exec 2>/dev/null; trap 'echo term; exit 4' TERM; echo before; " WAIT_FOR("go") "echo after; while :; do sleep 0.01; done");
         ends = client_start_shell(h->client, "echo before; " WAIT_FOR("go") "echo after; exit 5");
         client_wait_text(h->client, path, "before\n");
         client_wait_text(h->client, ends, "before\n");
         use_up(h->runtime_directory);
         for (int i = 0; i < 3; i++) {
                 g_free(message);
-                message = client_call_fails(h->client, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("exit 0", NULL)), "StartFailed");
+                message =
+                        client_call_fails(h->client, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("exit 0", NULL)), "StartFailed");
                 g_test_message("%s", message);
                 g_assert_nonnull(strstr(message, "No space left on device"));
         }

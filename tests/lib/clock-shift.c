@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* LD_PRELOAD for a daemon under test: CLOCK_REALTIME is off by as many seconds as stand in the file $CLOCK_SHIFT, from the moment that they stand there. It can't
- * be set for one program alone, and a test has no right to set it for all. */
+/* LD_PRELOAD for a daemon under test: CLOCK_REALTIME is off by as many seconds as stand in the file $CLOCK_SHIFT, from the moment that they stand there. It
+ * can't be set for one program alone, and a test has no right to set it for all. */
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@ static time_t shift(void) {
 }
 
 int clock_gettime(clockid_t clock, struct timespec *ret) {
-        static int (*real)(clockid_t clock, struct timespec *ret);
+        static int (*real)(clockid_t clock, struct timespec * ret);
         int r;
 
         if (!real)
