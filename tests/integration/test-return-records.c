@@ -298,7 +298,7 @@ static void test_strangers(Harness *h) {
 
 /* The computer was started anew: the runtime directory is a new one then, but somebody may keep it elsewhere. */
 static void test_other_boot(Harness *h) {
-        g_autofree char *path = NULL, *file = NULL, *folder = NULL, *message = NULL, *boot = NULL;
+        g_autofree char *path = NULL, *file = NULL, *folder = NULL, *message = NULL;
 
         harness_start_daemon(h, NULL);
         path = client_start_shell(h->client, "exit 0");

@@ -310,13 +310,18 @@ static void test_no_inodes(Harness *h) {
         check_disk_full(h, "nr_inodes=100,mode=0700", use_up_inodes, free_inodes);
 }
 
-/* Only in a machine of the test's own, where journald is nobody else's. */
+/* A machine of the test's own, in which journald and bus are nobody else's. */
+static gboolean fixture_is_ours(void) {
+        g_autofree char *init = NULL;
+
+        return geteuid() == 0 && g_file_get_contents("/proc/1/comm", &init, NULL, NULL) && g_str_has_prefix(init, "user-manager");
+}
+
 static pid_t find_journald(void) {
         g_autoptr(GDir) proc = g_dir_open("/proc", 0, NULL);
-        g_autofree char *init = NULL;
         const char *name;
 
-        if (geteuid() != 0 || !g_file_get_contents("/proc/1/comm", &init, NULL, NULL) || !g_str_has_prefix(init, "user-manager"))
+        if (!fixture_is_ours())
                 return 0;
         while ((name = g_dir_read_name(proc))) {
                 g_autofree char *file = g_strdup_printf("/proc/%s/comm", name), *text = NULL;
@@ -360,10 +365,42 @@ static void test_journald(Harness *h) {
         wait_logged(h, path_to_id(path), "ended: stopped");
 }
 
+/* The one bus of a session, on which systemd is too: both connections are lost at once. */
+static void test_session_bus(Harness *h) {
+        g_autofree char *path = NULL, *later = NULL, *unit = NULL;
+        g_autoptr(GVariant) bus = NULL, report = NULL;
+        pid_t pid;
+
+        if (!fixture_is_ours()) {
+                g_test_message("the session isn't ours here: done under tests/with-user-manager as root alone");
+                return;
+        }
+        g_free(h->bus_address);
+        h->bus_address = g_strdup(g_getenv("DBUS_SESSION_BUS_ADDRESS"));
+        harness_start_daemon(h, NULL);
+        path = client_start_shell(h->client, "echo up; " WAIT_FOR("go") "exit 4");
+        unit = client_get_string(h->client, path, "Unit");
+        bus = harness_get_unit_property("dbus.service", "Service", "MainPID");
+        pid = (pid_t) g_variant_get_uint32(bus);
+        g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
+        wait_process_gone(h, pid);
+        /* It ends while systemd can't say so. */
+        go_on(h, "go");
+        connect_again(h);
+        wait_for_name(h, "org.freedesktop.systemd1");
+        report = client_wait_ended(h->client, path);
+        report_check(report, "{'Result': <'exit-code'>, 'ExitCode': <4>, 'LastLine': <uint64 1>}", NULL);
+        g_assert_false(harness_unit_exists(unit));
+        later = start(h->client, NULL);
+        stop_undisturbed(h, later);
+        harness_stop_daemon(h);
+}
+
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"the-bus-is-restarted", test_bus_restarted},
                 {"the-bus-is-restarted-while-the-daemon-is-away", test_bus_restarted_away},
+                {"the-session-bus-is-restarted-with-systemd-on-it", test_session_bus},
                 {"systemd-reloads", test_reload},
                 {"systemd-is-executed-anew", test_reexec},
                 {"systemd-is-executed-anew-under-load", test_reexec_under_load},
