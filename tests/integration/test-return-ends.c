@@ -23,8 +23,10 @@ static void test_ended_away(Harness *h) {
 
         harness_start_daemon(h, NULL);
         started = g_get_monotonic_time();
-        path = client_start(h->client, "command",
-                            options_shell("echo before; " WAIT_FOR("go") "setsid sleep 1000 & echo after; echo error >&2; printf unfinished; exit 7", NULL));
+        path = client_start(
+                h->client, "command",
+                options_shell("echo before; " WAIT_FOR("go") "setsid sleep 1000 >/dev/null 2>&1 & echo after; echo error >&2; printf unfinished; exit 7",
+                              NULL));
         client_wait_text(h->client, path, "before\n");
         pid = main_pid_of(h->client, path);
         harness_kill_daemon(h);
