@@ -229,15 +229,6 @@ typedef struct Memory {
         guint64 daemon, bus;
 } Memory;
 
-/* It keeps what is freed, so the daemon's memory says nothing under it. gcc and clang tell of it each in their own way. */
-#ifdef __has_feature
-#define WITH_ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#elif defined __SANITIZE_ADDRESS__
-#define WITH_ADDRESS_SANITIZER 1
-#else
-#define WITH_ADDRESS_SANITIZER 0
-#endif
-
 static Memory memory_begin(Harness *h) {
         pid_t bus_pid = get_bus_pid(h);
 

@@ -56,6 +56,15 @@ typedef struct HarnessCase {
         void (*run)(Harness *h);
 } HarnessCase;
 
+/* It keeps what is freed, so the daemon's memory says nothing under it. gcc and clang tell of it each in their own way. */
+#ifdef __has_feature
+#define WITH_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#elif defined __SANITIZE_ADDRESS__
+#define WITH_ADDRESS_SANITIZER 1
+#else
+#define WITH_ADDRESS_SANITIZER 0
+#endif
+
 /* The main of every test program. name: its folder in the names of the cases. */
 int harness_main(int argc, char *argv[], const char *name, const HarnessCase *cases, size_t n_cases);
 
