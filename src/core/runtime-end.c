@@ -93,8 +93,8 @@ static bool runtime_act(Runtime *runtime, StopStage stage) {
         return true;
 }
 
-void runtime_begin_stage(Runtime *runtime, StopStage stage) {
-        uint64_t timeout_usec;
+static uint64_t runtime_stage_usec(const Runtime *runtime, StopStage stage) {
+        uint64_t timeout_usec = runtime->stop_timeout_usec;
 
         while (!runtime_act(runtime, stage))
                 stage++;
@@ -102,7 +102,14 @@ void runtime_begin_stage(Runtime *runtime, StopStage stage) {
         /* The keeper gives what a main process left behind one such time itself. */
         if (stage == STOP_STAGE_NONE && runtime->stop_stage == STOP_STAGE_NONE)
                 timeout_usec += KILL_TIMEOUT_USEC;
-        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(timeout_usec, TIMEOUT_MAX_USEC));
+        return timeout_usec;
+}
+
+/* The deadline first: it is in the record that is written before the stage's effect, and tells a daemon that comes back that the stage has begun. */
+void runtime_begin_stage(Runtime *runtime, StopStage stage) {
+        do
+                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(runtime_stage_usec(runtime, stage), TIMEOUT_MAX_USEC));
+        while (!runtime_act(runtime, stage++));
 }
 
 void runtime_enter_stopping(Runtime *runtime, StopStage first) {
@@ -122,6 +129,7 @@ void runtime_enter_stopping(Runtime *runtime, StopStage first) {
                 if (!runtime->report->step && runtime->main_pid != 0)
                         runtime->report->step = g_strdup(runtime_get_step(runtime));
                 runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
+        runtime->first_stage = first;
         }
         runtime_set_state(runtime, RUNTIME_STOPPING, USEC_INFINITY);
         runtime_begin_stage(runtime, first);

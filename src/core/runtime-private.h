@@ -85,6 +85,7 @@ struct Runtime {
         uint64_t exited_usec; /* CLOCK_MONOTONIC, when we were told */
         ScopeResult scope_result;
         StopStage stop_stage;
+        StopStage first_stage; /* with which the stop begins, if that runtime has it */
         uint64_t stop_timeout_usec;
         bool killed;                            /* SIGKILL was sent at somebody's request */
         bool has_unit;                          /* there is a unit, or was */

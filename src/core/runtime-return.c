@@ -168,6 +168,9 @@ static void runtime_resume_link(Runtime *runtime) {
         runtime_resume_handshake(runtime);
         if (runtime->stop_stage == STOP_STAGE_UNIT && !runtime->done)
                 runtime_begin_stage(runtime, STOP_STAGE_UNIT);
+        else if (runtime->state == RUNTIME_STOPPING && runtime->deadline_usec == USEC_INFINITY)
+                /* Recorded, but not begun. */
+                runtime_begin_stage(runtime, runtime->first_stage);
         else if (runtime->deadline_usec != USEC_INFINITY)
                 runtime_set_deadline(runtime, MAX_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + GRACE_USEC));
         keeper_link_resume(runtime->link);

@@ -256,7 +256,7 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         g_clear_pointer(&runtime->closed, g_free);
         runtime->chatter_usec = USEC_INFINITY;
         runtime->told = 0;
-        runtime->stop_stage = STOP_STAGE_NONE;
+        runtime->first_stage = runtime->stop_stage = STOP_STAGE_NONE;
         runtime->scope_result = SCOPE_RESULT_UNKNOWN;
         runtime->generation++;
         runtime->lines_before = ring_reader_last(&runtime->ring);
