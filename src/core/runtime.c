@@ -272,11 +272,13 @@ void runtime_restart(Runtime *runtime, RuntimeParameters *parameters) {
 
         g_assert(runtime->state == RUNTIME_ENDED);
         runtime_reset(runtime, parameters);
+        /* First: a record of a runtime that starts has one. */
+        r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
         runtime_set_state(runtime, RUNTIME_STARTING, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
 
         r = runtime_make_spec(runtime, parameters);
         if (r >= 0)
-                r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
+                r = runtime_make_spec(runtime, parameters);
         if (r >= 0)
                 r = runtime_start(runtime, &error);
         if (r < 0)
