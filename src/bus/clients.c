@@ -130,8 +130,11 @@ void clients_load(RuntimeObject *object) {
         if (json_unpack(record, "{s:o,s:o,s:I,s:b,s:o}", "owner", &owner, "owner_name", &owner_name, "grace_usec", &grace_usec, "owner_gone", &gone,
                         "streams", &streams) == 0) {
                 object->owner = get_peer(object->bus, json_string_value(owner));
-                if (object->owner)
+                if (object->owner) {
                         g_ptr_array_add(peer_get_owned(object->owner), object);
+                        /* If it has left meanwhile, that is noticed anew. */
+                        runtime_expect_owner(object->runtime, USEC_INFINITY, REASON_NO_OWNER);
+                }
                 g_free(object->owner_name);
                 object->owner_name = g_strdup(json_string_value(owner_name) ?: "");
                 object->owner_grace_usec = (uint64_t) grace_usec;

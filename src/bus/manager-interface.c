@@ -41,7 +41,7 @@ static int method_start_runtime(sd_bus_message *call, void *userdata, sd_bus_err
         if (r < 0)
                 return r;
         object = bus_get_object(bus, runtime);
-        if (g_hash_table_size(bus->objects) > n_before)
+        if (g_hash_table_size(bus->objects) > n_before || runtime_is_start_lost(runtime))
                 ownership_begin(object, peer_table_get(bus->peers, sd_bus_message_get_sender(call)));
         /* Of one whose restart failed there is nothing to wait for. */
         if (runtime_is_started(runtime) || runtime_get_state(runtime) == RUNTIME_ENDED)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Who a runtime belongs to: one peer of the bus, whose leaving ends it, after a time to come back in. Nobody else's leaving matters. The runtime's room knows
- * the deadline, this one the peers. */
+ * the deadline, this one the peers.
+ *
+ * Who owns it and until when somebody must are two records. The deadline is set before an owner is dropped, and lifted after one is taken, and one who comes
+ * back from a record lifts it again: so a crash in between leaves nobody's runtime running for ever, and ends nobody's who has an owner. */
 
 #include "bus/bus.h"
 
@@ -9,14 +12,15 @@
 #include "util/macro.h"
 #include "util/names.h"
 
-static void set_owner(RuntimeObject *object, Peer *owner, const char *name) {
+/* gone: there was one, who has left. */
+static void set_owner(RuntimeObject *object, Peer *owner, const char *name, bool gone) {
         Peer *old = object->owner;
         char *new_name = g_strdup(name ?: "");
 
         g_free(object->owner_name);
         object->owner_name = new_name;
         object->owner = owner;
-        object->owner_gone = false;
+        object->owner_gone = gone;
         if (old != owner) {
                 if (old)
                         g_ptr_array_remove_fast(peer_get_owned(old), object);
@@ -37,7 +41,7 @@ void ownership_begin(RuntimeObject *object, Peer *caller) {
         case OWNER_NONE:
                 break;
         case OWNER_CALLER:
-                set_owner(object, caller, options->owner_name);
+                set_owner(object, caller, options->owner_name, false);
                 break;
         case OWNER_REQUIRED:
                 runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
@@ -62,9 +66,9 @@ int ownership_take(RuntimeObject *object, sd_bus_message *call, sd_bus_error *re
                                          peer_get_name(object->owner));
         if (request.grace_usec != TIME_UNSET)
                 object->owner_grace_usec = request.grace_usec;
-        runtime_expect_owner(object->runtime, USEC_INFINITY, REASON_NO_OWNER);
         /* An owner that only wants another grace time keeps its name. */
-        set_owner(object, caller, request.name ?: (object->owner == caller ? object->owner_name : NULL));
+        set_owner(object, caller, request.name ?: (object->owner == caller ? object->owner_name : NULL), false);
+        runtime_expect_owner(object->runtime, USEC_INFINITY, REASON_NO_OWNER);
         return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -73,9 +77,9 @@ int ownership_release(RuntimeObject *object, sd_bus_message *call, sd_bus_error 
 
         if (!object->owner || peer_table_find(object->bus->peers, sd_bus_message_get_sender(call)) != object->owner)
                 return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "You don't own the runtime \"%s\".", runtime_get_id(object->runtime));
-        set_owner(object, NULL, NULL);
         if (options->owner == OWNER_REQUIRED)
                 runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);
+        set_owner(object, NULL, NULL, false);
         return sd_bus_reply_method_return(call, NULL);
 }
 
@@ -106,9 +110,7 @@ void ownership_drop_peer(Peer *peer) {
         while (owned->len > 0) {
                 RuntimeObject *object = owned->pdata[0];
 
-                set_owner(object, NULL, NULL);
-                object->owner_gone = true;
-                clients_save(object);
                 runtime_expect_owner(object->runtime, object->owner_grace_usec, REASON_OWNER_GONE);
+                set_owner(object, NULL, NULL, true);
         }
 }

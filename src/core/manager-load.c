@@ -103,7 +103,7 @@ void manager_load(Manager *manager) {
                 Entry *entry = manager_insert(manager, runtime);
 
                 manager->handler->on_loaded(manager->userdata, runtime);
-                if (runtime_get_state(runtime) == RUNTIME_ENDED)
+                if (runtime_is_over(runtime))
                         manager_retain(manager, entry);
         }
         if (manager->n_returning > 0)

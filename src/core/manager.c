@@ -75,14 +75,12 @@ void manager_retain(Manager *manager, Entry *entry) {
 
 static void manager_restart_ended(Manager *manager, Entry *entry);
 
-static void on_over(void *userdata, Runtime *runtime) {
+static void on_over(void *userdata, Runtime *runtime, bool restart) {
         Entry *entry = runtime_get_link(runtime);
         Manager *manager = entry->manager;
-        bool restart = runtime_get_again(runtime) && runtime_is_started(runtime);
 
-        runtime_set_again(runtime, false);
-        /* A restarted one was seen to run before, and has output. */
-        if (runtime_is_started(runtime) || runtime_get_generation(runtime) > 1)
+        /* One whose restart failed was seen to run before, and has output. */
+        if (runtime_has_run(runtime) || restart)
                 manager_retain(manager, entry);
         else
                 manager_remove(manager, entry);
@@ -171,6 +169,9 @@ static int manager_check_existing(Entry *entry, const Kind *kind, const StartOpt
                 return sd_bus_error_setf(reterr, RM_ERROR_RUNTIME_EXISTS,
                                          "There is a runtime \"%s\" already, started with other options; choose another Id, or Forget it once it has ended.",
                                          options->id);
+        /* The first call has found its daemon's end. What is left of it goes, then it is done. */
+        if (runtime_is_start_lost(entry->runtime))
+                runtime_set_again(entry->runtime, true);
         *ret = entry->runtime;
         return 0;
 }
@@ -414,7 +415,7 @@ int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error 
         if (runtime_get_state(runtime) == RUNTIME_STARTING)
                 return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "The runtime is just being started; wait until it has, or stop it.");
         runtime_set_again(runtime, true);
-        if (runtime_get_state(runtime) != RUNTIME_STOPPING)
+        if (runtime_get_state(runtime) < RUNTIME_STOPPING)
                 return runtime_stop(runtime, REQUESTED_BY_CLIENT, uid, TIME_UNSET, reterr);
         return 0;
 }

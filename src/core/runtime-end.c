@@ -93,16 +93,22 @@ static bool runtime_act(Runtime *runtime, StopStage stage) {
         return true;
 }
 
-void runtime_begin_stage(Runtime *runtime, StopStage stage) {
-        uint64_t timeout_usec;
+static uint64_t runtime_stage_usec(const Runtime *runtime, StopStage stage) {
+        uint64_t timeout_usec = runtime->stop_timeout_usec;
 
-        while (!runtime_act(runtime, stage))
-                stage++;
-        timeout_usec = stage >= STOP_STAGE_KILL ? MAX_OF(runtime->stop_timeout_usec, KILL_TIMEOUT_USEC) : runtime->stop_timeout_usec;
+        if (stage >= STOP_STAGE_KILL)
+                return MAX_OF(timeout_usec, KILL_TIMEOUT_USEC);
         /* The keeper gives what a main process left behind one such time itself. */
         if (stage == STOP_STAGE_NONE && runtime->stop_stage == STOP_STAGE_NONE)
                 timeout_usec += KILL_TIMEOUT_USEC;
-        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(timeout_usec, TIMEOUT_MAX_USEC));
+        return timeout_usec;
+}
+
+/* The deadline first: it is in the record that is written before the stage's effect, and tells a daemon that comes back that the stage has begun. */
+void runtime_begin_stage(Runtime *runtime, StopStage stage) {
+        do
+                runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(runtime_stage_usec(runtime, stage), TIMEOUT_MAX_USEC));
+        while (!runtime_act(runtime, stage++));
 }
 
 void runtime_enter_stopping(Runtime *runtime, StopStage first) {
@@ -123,6 +129,7 @@ void runtime_enter_stopping(Runtime *runtime, StopStage first) {
                         runtime->report->step = g_strdup(runtime_get_step(runtime));
                 runtime_changed(runtime, RUNTIME_PROPERTY_STEP);
         }
+        runtime->first_stage = first;
         runtime_set_state(runtime, RUNTIME_STOPPING, USEC_INFINITY);
         runtime_begin_stage(runtime, first);
         /* Between two commands nothing answers a signal by ending. */
@@ -353,9 +360,37 @@ void runtime_check_end(Runtime *runtime) {
                 runtime_finish(runtime);
 }
 
-void runtime_finish(Runtime *runtime) {
+/* What a daemon couldn't tell any more, the next one tells. */
+static void runtime_tell_end(Runtime *runtime) {
+        bool restart = runtime->again && (runtime->started || runtime->start_lost);
         g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
 
+        if (!runtime->started && !restart) {
+                sd_bus_error_set(&error, runtime->start_error ?: RM_ERROR_START_FAILED, runtime->report->message);
+                runtime->handler->on_start_failed(runtime->userdata, runtime, &error);
+        }
+        runtime->handler->on_ended(runtime->userdata, runtime);
+        runtime->again = false;
+        runtime->told_end = true;
+        if (runtime->has_run || restart)
+                (void) runtime_save(runtime);
+        runtime->handler->on_over(runtime->userdata, runtime, restart);
+}
+
+void runtime_end_again(Runtime *runtime) {
+        runtime->ending = true;
+        record_store_tidy(runtime->context->records, runtime->id);
+        runtime->handler->on_properties(runtime->userdata, runtime, RUNTIME_PROPERTIES_ALL);
+        runtime->handler->on_state(runtime->userdata, runtime, runtime->previous_state, runtime->state);
+        if (!runtime->handler->on_ending(runtime->userdata, runtime))
+                runtime_finish(runtime);
+}
+
+void runtime_finish(Runtime *runtime) {
+        if (runtime->state == RUNTIME_ENDED) {
+                runtime_tell_end(runtime);
+                return;
+        }
         runtime->over_usec = now_usec(CLOCK_MONOTONIC);
         /* Which may be long ago, if nobody was there. */
         runtime->end_timestamp = now_usec(CLOCK_REALTIME) - (runtime->ended_usec != 0 ? runtime->over_usec - runtime->ended_usec : 0);
@@ -364,14 +399,5 @@ void runtime_finish(Runtime *runtime) {
         runtime_changed(runtime, RUNTIME_PROPERTY_END_TIMESTAMP | RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_CONTROL_GROUP);
         runtime_set_state(runtime, RUNTIME_ENDED, USEC_INFINITY);
         record_store_tidy(runtime->context->records, runtime->id);
-
-        if (!runtime->started) {
-                sd_bus_error_set(&error, runtime->start_error ?: RM_ERROR_START_FAILED, runtime->report->message);
-                runtime->handler->on_start_failed(runtime->userdata, runtime, &error);
-        }
-        runtime->handler->on_ended(runtime->userdata, runtime);
-        runtime->told_end = true;
-        if (runtime->started || runtime->generation > 1)
-                (void) runtime_save(runtime);
-        runtime->handler->on_over(runtime->userdata, runtime);
+        runtime_tell_end(runtime);
 }

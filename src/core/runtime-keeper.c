@@ -149,7 +149,7 @@ static void keeper_on_executed(void *userdata, const struct link_executed *execu
         }
 
         if (first) {
-                runtime->started = true;
+                runtime->started = runtime->has_run = true;
                 runtime->executed_usec = since_usec;
                 if (runtime->max_timeout_usec != USEC_INFINITY)
                         runtime->max_usec = runtime->executed_usec + runtime->max_timeout_usec;

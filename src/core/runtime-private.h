@@ -76,6 +76,7 @@ struct Runtime {
         unsigned generation;
         uint64_t lines_before; /* number of the last line of the generations before */
         bool started;          /* on_started() or on_start_failed() was called */
+        bool has_run;          /* on_started() was, in this generation or in one before */
 
         Report *report;
         bool has_cause; /* report has result, reason and message */
@@ -84,9 +85,11 @@ struct Runtime {
         int exit_code, exit_status;
         uint64_t exited_usec; /* CLOCK_MONOTONIC, when we were told */
         ScopeResult scope_result;
+        StopStage first_stage; /* with which the stop begins, if that runtime has it */
         StopStage stop_stage;
         uint64_t stop_timeout_usec;
         bool killed;                            /* SIGKILL was sent at somebody's request */
+        bool start_lost;                        /* the daemon before was killed while it started it, and nothing of it has run */
         bool has_unit;                          /* there is a unit, or was */
         bool oom_killed;                        /* the main process was what the kernel killed for memory */
         uint64_t warned_kills, warned_high;     /* what on_warning() has said */
@@ -165,4 +168,6 @@ void runtime_check_end(Runtime *runtime);
 /* Stops it for a cause, from whatever state it is in. Takes message. */
 void runtime_stop_for(Runtime *runtime, Result result, Reason reason, RequestedBy by, char *message, StopStage first);
 void runtime_on_keeper_exit(Runtime *runtime);
+/* It ended before the daemon was killed, but it isn't known to whom that was told. */
+void runtime_end_again(Runtime *runtime);
 void runtime_on_timer(Runtime *runtime);

@@ -58,11 +58,13 @@ static const Field runtime_fields[] = {
         FIELD(Runtime, INT, generation),
         FIELD(Runtime, UINT64, lines_before),
         FIELD(Runtime, BOOL, started),
+        FIELD(Runtime, BOOL, has_run),
         FIELD(Runtime, BOOL, has_cause),
         FIELD(Runtime, BOOL, exited),
         FIELD(Runtime, INT, exit_code),
         FIELD(Runtime, INT, exit_status),
         FIELD(Runtime, UINT64, exited_usec),
+        FIELD(Runtime, INT, first_stage),
         FIELD(Runtime, INT, stop_stage),
         FIELD(Runtime, BOOL, killed),
         FIELD(Runtime, BOOL, oom_killed),
@@ -307,7 +309,7 @@ static bool runtime_is_sane(const Runtime *runtime) {
 
         if (!kind_name_is_valid(runtime->kind->name) || strcmp(runtime->options->id, runtime->id) != 0)
                 return false;
-        if (runtime->command > n_steps || runtime->told > n_steps || runtime->stop_stage >= _STOP_STAGE_MAX)
+        if (runtime->command > n_steps || runtime->told > n_steps || runtime->first_stage >= _STOP_STAGE_MAX || runtime->stop_stage >= _STOP_STAGE_MAX)
                 return false;
         if (runtime->state == RUNTIME_PREPARING && runtime->command >= n_steps)
                 return false;

@@ -168,6 +168,9 @@ static void runtime_resume_link(Runtime *runtime) {
         runtime_resume_handshake(runtime);
         if (runtime->stop_stage == STOP_STAGE_UNIT && !runtime->done)
                 runtime_begin_stage(runtime, STOP_STAGE_UNIT);
+        else if (runtime->state == RUNTIME_STOPPING && runtime->deadline_usec == USEC_INFINITY)
+                /* Recorded, but not begun. */
+                runtime_begin_stage(runtime, runtime->first_stage);
         else if (runtime->deadline_usec != USEC_INFINITY)
                 runtime_set_deadline(runtime, MAX_OF(runtime->deadline_usec, now_usec(CLOCK_MONOTONIC) + GRACE_USEC));
         keeper_link_resume(runtime->link);
@@ -183,6 +186,7 @@ static void runtime_end_lost(Runtime *runtime) {
                                 "MESSAGE=The keeper of runtime %s speaks a version of the link that this service doesn't know; the runtime is ended.",
                                 runtime->id, NULL);
         runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY, message);
+        runtime->start_lost = !runtime->started;
         if (runtime->main_pid != 0) {
                 runtime->main_pid = 0;
                 runtime_changed(runtime, RUNTIME_PROPERTY_MAIN_PID);
@@ -198,8 +202,6 @@ static void runtime_end_lost(Runtime *runtime) {
 static void runtime_repeat_news(Runtime *runtime) {
         const RuntimeHandler *handler = runtime->handler;
 
-        if (runtime->state == RUNTIME_ENDED && runtime->told_end)
-                return;
         if (runtime->state == RUNTIME_STARTING) {
                 handler->on_added_again(runtime->userdata, runtime);
                 return;
@@ -210,11 +212,6 @@ static void runtime_repeat_news(Runtime *runtime) {
                 handler->on_setup_progress(runtime->userdata, runtime, runtime->command);
         else if (runtime->state == RUNTIME_READY)
                 handler->on_ready(runtime->userdata, runtime);
-        else if (runtime->state == RUNTIME_ENDED) {
-                handler->on_ended(runtime->userdata, runtime);
-                runtime->told_end = true;
-                (void) runtime_save(runtime);
-        }
 }
 
 void runtime_resume(Runtime *runtime) {
@@ -224,9 +221,12 @@ void runtime_resume(Runtime *runtime) {
                 return;
         runtime->returning = false;
         runtime->search_usec = USEC_INFINITY;
-        runtime_repeat_news(runtime);
-        if (runtime->state == RUNTIME_ENDED)
+        if (runtime->state == RUNTIME_ENDED) {
+                if (!runtime->told_end)
+                        runtime_end_again(runtime);
                 return;
+        }
+        runtime_repeat_news(runtime);
         if (runtime->keeper_pidfd >= 0 && runtime_watch_keeper(runtime) < 0)
                 runtime->link = keeper_link_free(runtime->link);
         /* One that nobody has met isn't waited for: its unit's end is the end. */

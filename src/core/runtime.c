@@ -245,7 +245,7 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->ready_timestamp = runtime->end_timestamp = runtime->executed_usec = runtime->ended_usec = runtime->over_usec = 0;
         runtime->control_number = runtime->effect = 0;
         runtime->effect_who = runtime->effect_signal = 0;
-        runtime->ring_saved = runtime->told_end = runtime->found = runtime->refused = false;
+        runtime->ring_saved = runtime->told_end = runtime->found = runtime->refused = runtime->start_lost = false;
         runtime->max_usec = runtime->owner_usec = USEC_INFINITY;
         runtime->scope_attempts = runtime->command = 0;
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
@@ -256,7 +256,7 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         g_clear_pointer(&runtime->closed, g_free);
         runtime->chatter_usec = USEC_INFINITY;
         runtime->told = 0;
-        runtime->stop_stage = STOP_STAGE_NONE;
+        runtime->first_stage = runtime->stop_stage = STOP_STAGE_NONE;
         runtime->scope_result = SCOPE_RESULT_UNKNOWN;
         runtime->generation++;
         runtime->lines_before = ring_reader_last(&runtime->ring);
@@ -272,11 +272,12 @@ void runtime_restart(Runtime *runtime, RuntimeParameters *parameters) {
 
         g_assert(runtime->state == RUNTIME_ENDED);
         runtime_reset(runtime, parameters);
+        /* First: a record of a runtime that starts has one. */
+        r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
         runtime_set_state(runtime, RUNTIME_STARTING, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
 
-        r = runtime_make_spec(runtime, parameters);
         if (r >= 0)
-                r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
+                r = runtime_make_spec(runtime, parameters);
         if (r >= 0)
                 r = runtime_start(runtime, &error);
         if (r < 0)
@@ -403,6 +404,18 @@ void runtime_set_again(Runtime *runtime, bool again) {
 
 bool runtime_get_again(const Runtime *runtime) {
         return runtime->again;
+}
+
+bool runtime_has_run(const Runtime *runtime) {
+        return runtime->has_run;
+}
+
+bool runtime_is_over(const Runtime *runtime) {
+        return runtime->told_end;
+}
+
+bool runtime_is_start_lost(const Runtime *runtime) {
+        return runtime->start_lost && !runtime->told_end;
 }
 
 void runtime_set_link(Runtime *runtime, void *link) {

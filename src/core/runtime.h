@@ -64,8 +64,8 @@ typedef struct RuntimeHandler {
         /* Nothing runs any more, and no line will be added. Return true to be waited for: then call runtime_finish(). */
         bool (*on_ending)(void *userdata, Runtime *runtime);
         void (*on_ended)(void *userdata, Runtime *runtime);
-        /* The last: the owner may free it. */
-        void (*on_over)(void *userdata, Runtime *runtime);
+        /* The last: the owner may free it. restart: it is to be started again. */
+        void (*on_over)(void *userdata, Runtime *runtime, bool restart);
         /* It was being started when the daemon before went, and may not have been announced. */
         void (*on_added_again)(void *userdata, Runtime *runtime);
         /* The answer to runtime_return(). */
@@ -135,6 +135,12 @@ void runtime_watch_output(Runtime *runtime, uint64_t after);
 /* Whether it is to be started again when it has ended; kept for the owner, over restarts of the daemon too. */
 void runtime_set_again(Runtime *runtime, bool again);
 bool runtime_get_again(const Runtime *runtime);
+/* In this generation or in one before. */
+bool runtime_has_run(const Runtime *runtime);
+/* Its end has been told: nothing will come any more. */
+bool runtime_is_over(const Runtime *runtime);
+/* The daemon was killed while it started the runtime, and nothing of it has run: who asks for it again gets another start. */
+bool runtime_is_start_lost(const Runtime *runtime);
 
 /* For the owner's lists, not owned. */
 void runtime_set_link(Runtime *runtime, void *link);

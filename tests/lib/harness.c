@@ -26,6 +26,7 @@
 #include "util/names.h"
 
 static volatile sig_atomic_t daemon_to_end;
+static char service_to_stop[256];
 static Harness *current;
 
 /* Also for a time-out of the test's runner: nothing of ours shall be left in somebody's session. */
@@ -37,6 +38,15 @@ static void on_fatal_signal(int signo) {
                 kill(pid, SIGTERM);
                 kill(pid, SIGTERM);
                 alarm(10);
+                (void) waitpid(pid, NULL, 0);
+        }
+        if (service_to_stop[0] != '\0') {
+                pid = fork();
+                if (pid == 0) {
+                        execlp("systemctl", "systemctl", "--user", "stop", service_to_stop, NULL);
+                        _exit(127);
+                }
+                alarm(60);
                 (void) waitpid(pid, NULL, 0);
         }
         raise(signo);
@@ -203,17 +213,24 @@ static char **daemon_environment(Harness *h, const char *const *variables) {
         return environment;
 }
 
-static gboolean daemon_is_ready(gpointer userdata) {
-        Harness *h = userdata;
+gboolean harness_daemon_said_ready(Harness *h) {
         char text[4096];
         ssize_t size;
-        int status;
 
         while ((size = recv(h->notify, text, sizeof(text) - 1, 0)) > 0) {
                 text[size] = '\0';
                 if (g_str_has_prefix(text, "READY=1"))
                         return TRUE;
         }
+        return FALSE;
+}
+
+static gboolean daemon_is_ready(gpointer userdata) {
+        Harness *h = userdata;
+        int status;
+
+        if (harness_daemon_said_ready(h))
+                return TRUE;
         if (waitpid(h->daemon, &status, WNOHANG) > 0) {
                 h->daemon = daemon_to_end = 0;
                 harness_fail(h, "the daemon ended before it was ready, status 0x%x", status);
@@ -221,7 +238,12 @@ static gboolean daemon_is_ready(gpointer userdata) {
         return FALSE;
 }
 
-void harness_start_daemon(Harness *h, const char *const *variables) {
+void harness_use_service(Harness *h, const char *unit) {
+        g_assert_cmpint(h->daemon, ==, 0);
+        (void) g_strlcpy(service_to_stop, unit ?: "", sizeof(service_to_stop));
+}
+
+void harness_launch_daemon(Harness *h, const char *const *variables) {
         g_autofree char *program = h->program ? g_strdup(h->program) : g_build_filename(harness_build_directory(), "runtime-managerd", NULL);
         g_autofree char *bus = g_strdup_printf("--bus-address=%s", h->bus_address);
         g_autofree char *systemd = g_strdup_printf("--systemd-address=%s", h->systemd_address ?: g_getenv("DBUS_SESSION_BUS_ADDRESS"));
@@ -231,15 +253,33 @@ void harness_start_daemon(Harness *h, const char *const *variables) {
         int log;
 
         g_assert_cmpint(h->daemon, ==, 0);
+        /* What one before it has said. */
+        while (harness_daemon_said_ready(h))
+                ;
         log = open(h->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         g_assert_cmpint(log, >=, 0);
         g_spawn_async_with_fds(h->home, argv, environment, G_SPAWN_DO_NOT_REAP_CHILD, before_exec, NULL, &h->daemon, -1, log, log, &error);
         close(log);
         g_assert_no_error(error);
         daemon_to_end = h->daemon;
+}
+
+void harness_start_daemon(Harness *h, const char *const *variables) {
+        harness_launch_daemon(h, variables);
         harness_wait(h, daemon_is_ready, h, "the daemon is ready");
         if (!h->client)
                 h->client = client_new(h);
+}
+
+gboolean harness_daemon_was_killed(Harness *h) {
+        int status;
+
+        if (waitpid(h->daemon, &status, WNOHANG) <= 0)
+                return FALSE;
+        h->daemon = daemon_to_end = 0;
+        if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+                harness_fail(h, "the daemon ended with status 0x%x instead of SIGKILL", status);
+        return TRUE;
 }
 
 static gboolean daemon_has_exited(gpointer userdata) {
@@ -336,6 +376,12 @@ static gboolean no_unit_is_left(gpointer userdata) {
         return TRUE;
 }
 
+void harness_wait_clean(Harness *h) {
+        harness_wait(h, no_process_is_left, h, "no process of any runtime is left");
+        harness_wait(h, nothing_is_left, h, "nothing of any runtime is left but its record");
+        harness_wait(h, no_unit_is_left, h, "no unit of any runtime is left");
+}
+
 void harness_stop_daemon(Harness *h) {
         if (h->daemon == 0)
                 return;
@@ -343,9 +389,7 @@ void harness_stop_daemon(Harness *h) {
                 client_sync(h->client);
         g_assert_cmpint(kill(h->daemon, SIGTERM), ==, 0);
         harness_wait(h, daemon_has_exited, h, "the daemon exits after SIGTERM");
-        harness_wait(h, no_process_is_left, h, "no process of any runtime is left");
-        harness_wait(h, nothing_is_left, h, "nothing of any runtime is left but its record");
-        harness_wait(h, no_unit_is_left, h, "no unit of any runtime is left");
+        harness_wait_clean(h);
         g_clear_pointer(&h->client, client_free);
 }
 

@@ -70,10 +70,20 @@ int harness_main(int argc, char *argv[], const char *name, const HarnessCase *ca
 
 /* Starts the daemon and waits until it says READY=1 and h->client is connected. variables, NULL at their end, are added to its environment. */
 void harness_start_daemon(Harness *h, const char *const *variables);
+/* The same in parts, for a daemon that may not live so long. Told once. */
+void harness_launch_daemon(Harness *h, const char *const *variables);
+gboolean harness_daemon_said_ready(Harness *h);
+/* It has ended, and by SIGKILL, or the test fails. */
+gboolean harness_daemon_was_killed(Harness *h);
+/* The daemon is a service of the user manager instead, with this name (NULL: no more): it is stopped when the test fails. */
+void harness_use_service(Harness *h, const char *unit);
 /* SIGTERM, exit code 0, nothing left. Done after each case, if the case didn't. */
 void harness_stop_daemon(Harness *h);
 /* Sends SIGTERM again and again: all runtimes are killed at once. */
 void harness_hurry_daemon(Harness *h);
+
+/* Waits until no process, unit or folder of any runtime is left, but records of those that have ended. */
+void harness_wait_clean(Harness *h);
 
 /* SIGKILL. Clients stay connected to the bus; harness_start_daemon() starts the next one, in the same folders. */
 void harness_kill_daemon(Harness *h);
