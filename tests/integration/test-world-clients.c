@@ -20,7 +20,15 @@
 #include "line-log.h"
 #include "util/names.h"
 
-#define GROWTH_MAX (16U << 20)
+/* AddressSanitizer keeps what was freed for a while. */
+#ifdef __has_feature
+#define WITH_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#elif defined __SANITIZE_ADDRESS__
+#define WITH_ADDRESS_SANITIZER 1
+#else
+#define WITH_ADDRESS_SANITIZER 0
+#endif
+#define GROWTH_MAX (WITH_ADDRESS_SANITIZER ? 400U << 20 : 16U << 20)
 
 static guint count_in(const char *directory) {
         g_autoptr(GDir) dir = g_dir_open(directory, 0, NULL);
