@@ -111,6 +111,10 @@ static void clear_folder(RecordStore *store, const char *id, const char *const *
 }
 
 void record_store_remove(RecordStore *store, const char *id) {
+        g_autofree char *record = g_build_filename(id, RECORD_FILE, NULL);
+
+        /* First: what is left after a crash is no runtime any more, instead of one that has lost its output. */
+        (void) unlinkat(store->fd, record, 0);
         clear_folder(store, id, NULL);
         (void) unlinkat(store->fd, id, AT_REMOVEDIR);
 }
