@@ -94,8 +94,10 @@ static void check_killed(Trial *trial) {
 
 /* A restart that got no answer is being done, or has been; then it is done once more. */
 static void restart(Trial *trial) {
-        g_autoptr(GVariant) reply = crash_ask(trial->crash, trial->path, "Restart", NULL, "BadState");
+        GVariant *reply = crash_ask(trial->crash, trial->path, "Restart", NULL, "BadState");
 
+        if (reply)
+                g_variant_unref(reply);
         trial_wait_ready(trial);
 }
 
