@@ -205,8 +205,11 @@ static void on_signal(GDBusConnection *bus, const char *sender, const char *path
         GPtrArray *lines = g_hash_table_lookup(observer->runtimes, path);
         g_autoptr(GVariant) rows = NULL;
 
-        if (strcmp(member, "OutputDropped") == 0)
-                harness_fail(observer->chaos->h, "%s: lines of %s were dropped", observer->name, path);
+        if (strcmp(member, "OutputDropped") == 0) {
+                g_autofree char *dropped = g_variant_print(parameters, FALSE);
+
+                harness_fail(observer->chaos->h, "%s: lines of %s were dropped: %s", observer->name, path, dropped);
+        }
         if (strcmp(member, "OutputLines") != 0)
                 return;
         if (!lines) {

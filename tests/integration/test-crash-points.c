@@ -127,6 +127,13 @@ static void start_and_end(Trial *trial) {
         trial_wait_ended(trial);
 }
 
+/* Somebody has had its lines. */
+static void start_followed(Trial *trial) {
+        g_variant_unref(client_call(trial->h->client, NULL, "Subscribe", g_variant_new("(u)", 3)));
+        start_and_end(trial);
+        (void) client_wait_signal(trial->h->client, trial->path, "OutputLines");
+}
+
 static void forget(Trial *trial) {
         /* Forgotten by the call that got no answer, it has no object any more. */
         GVariant *reply = crash_ask(trial->crash, trial->path, "Forget", NULL, "org.freedesktop.DBus.Error.UnknownObject");
@@ -142,6 +149,10 @@ static void forget_again(Trial *trial) {
         g_assert_null(client_try(trial->h->client, NULL, "GetRuntime", g_variant_new("(s)", trial->id), &error, &message));
         g_assert_cmpstr(error, ==, RM_ERROR_NO_SUCH_RUNTIME);
         g_assert_false(g_file_test(folder, G_FILE_TEST_EXISTS));
+        /* It was there with its output, or not at all. */
+        client_sync(trial->h->client);
+        g_assert_null(client_find_signal(trial->h->client, path, "OutputDropped", 0));
+        g_variant_unref(client_call(trial->h->client, NULL, "Unsubscribe", NULL));
 }
 
 static void start_waiting(Trial *trial) {
@@ -276,7 +287,7 @@ SCENARIO(stop_by_message, start_peer, stop, check_stopped_by_message)
 SCENARIO(stop_by_sigterm, start_obedient, stop, check_terminated)
 SCENARIO(stop_by_sigkill, start_stubborn, stop, check_killed)
 SCENARIO(restart, start_command, restart, check_restarted)
-SCENARIO(forget, start_and_end, forget, forget_again)
+SCENARIO(forget, start_followed, forget, forget_again)
 SCENARIO(end_by_itself, start_waiting, end_by_itself, check_ended_by_itself)
 SCENARIO(owner_leaves, start_owned, owner_leaves, check_owner_lost)
 SCENARIO(subscribe, start_talking, subscribe, check_subscribed)
