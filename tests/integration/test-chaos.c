@@ -70,7 +70,7 @@ typedef struct Test {
         Peer peers[N_PEERS];
         Sprinter sprinters[N_SPRINTERS];
         Observer *all, *each, *some;
-        GDBusConnection *owner;
+        Client *owner;
         guint n_ended_early, n_sprints;
         guint64 n_lines;
 } Test;
@@ -274,7 +274,7 @@ static void start_talkers(Test *test, guint from, guint to) {
         for (guint i = from; i < to; i++) {
                 Talker *talker = &test->talkers[i];
                 g_autofree char *name = g_strdup_printf("t%u", i);
-                GDBusConnection *bus = talkers[i].fate == FATE_OWNER_LOST ? test->owner : test->h->client->bus;
+                GDBusConnection *bus = talkers[i].fate == FATE_OWNER_LOST ? test->owner->bus : test->h->client->bus;
 
                 *talker = talkers[i];
                 talker->id = harness_id(name);
@@ -348,7 +348,7 @@ static void end_all(Test *test) {
                 else if (talker->fate == FATE_STOPPED)
                         client_stop(test->h->client, talker->path);
         }
-        (void) g_dbus_connection_close_sync(test->owner, NULL, NULL);
+        g_clear_pointer(&test->owner, client_free);
         for (guint i = 0; i < N_PEERS; i++)
                 client_stop(test->h->client, test->peers[i].path);
 }
@@ -451,6 +451,7 @@ static void test_chaos(Harness *h) {
         test.python = g_file_test("/usr/bin/python3", G_FILE_TEST_IS_EXECUTABLE) ? g_strdup("/usr/bin/python3") : g_find_program_in_path("python3");
         test.script = g_test_build_filename(G_TEST_DIST, "chaos-runtime.py", NULL);
         if (!test.python) {
+                g_free(test.script);
                 g_test_skip("there is no python3");
                 return;
         }
@@ -459,7 +460,7 @@ static void test_chaos(Harness *h) {
         test.all = observer_new(test.chaos, "the one who follows all");
         test.each = observer_new(test.chaos, "the one who follows each");
         test.some = observer_new(test.chaos, "the one who follows some");
-        test.owner = g_object_ref(client_new(h)->bus);
+        test.owner = client_new(h);
         g_variant_unref(chaos_call(test.chaos, test.all->bus, NULL, "Subscribe", g_variant_new("(u)", 3)));
 
         start_talkers(&test, 0, N_TALKERS / 2);
@@ -485,6 +486,16 @@ static void test_chaos(Harness *h) {
         observer_free(test.each);
         observer_free(test.some);
         chaos_free(test.chaos);
+        for (guint i = 0; i < N_TALKERS; i++) {
+                g_free(test.talkers[i].id);
+                g_free(test.talkers[i].path);
+        }
+        for (guint i = 0; i < N_PEERS; i++) {
+                g_free(test.peers[i].id);
+                g_free(test.peers[i].path);
+        }
+        g_free(test.python);
+        g_free(test.script);
 }
 
 static const HarnessCase cases[] = {
