@@ -372,7 +372,8 @@ static void runtime_tell_end(Runtime *runtime) {
         runtime->handler->on_ended(runtime->userdata, runtime);
         runtime->again = false;
         runtime->told_end = true;
-        if (runtime->has_run || restart)
+        /* What never ran leaves nothing behind, also if the next daemon finds it here. */
+        if (runtime->has_run)
                 (void) runtime_save(runtime);
         runtime->handler->on_over(runtime->userdata, runtime, restart);
 }
