@@ -26,8 +26,8 @@ static void add(GPtrArray *argv, const char *format, ...) {
 }
 
 char *service_start(Harness *h) {
-        static const char *const properties[] = {"Type=notify",     "Restart=always",    "RestartSec=10ms", "StartLimitIntervalSec=0",
-                                                 "WatchdogSec=30s", "TimeoutStopSec=60s"};
+        static const char *const properties[] = {"Type=notify",     "Restart=always", "RestartSec=10ms",   "StartLimitIntervalSec=0",
+                                                 "WatchdogSec=30s", "KillMode=mixed", "TimeoutStopSec=60s"};
         static const char *const handed_down[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "PATH"};
         g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
         char *unit = g_strdup_printf("runtime-managerd-test-%d.service", (int) getpid());
