@@ -213,7 +213,9 @@ static void test_memory_high(Harness *h) {
         g_assert_cmpuint(count_warnings(h, path, "memory-high"), >=, 2);
         client_stop(h->client, path);
         report = client_wait_ended(h->client, path);
-        report_check(report, "{'Result': <'stopped'>, 'OOMKills': <uint64 0>}", NULL);
+        /* A limit that is passed far enough holds back the whole scope: then the keeper may not come to tell before the unit is killed, and what it counted is
+         * absent. */
+        report_check(report, "{'Result': <'stopped'>, 'RequestedBy': <'client'>}", NULL);
         g_assert_cmpuint(count_warnings(h, path, "oom-kill"), ==, 0);
 }
 
