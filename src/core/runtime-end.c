@@ -20,8 +20,6 @@
 
 /* What SIGKILL and systemd get to take effect, however short a client wants the stages to be. */
 #define KILL_TIMEOUT_USEC (5 * USEC_PER_SEC)
-/* From the keeper's exit until systemd must have noticed that the scope is empty. */
-#define UNIT_TIMEOUT_USEC (2 * USEC_PER_SEC)
 
 void runtime_set_cause(Runtime *runtime, Result result, Reason reason, RequestedBy by, char *message) {
         Report *report = runtime->report;

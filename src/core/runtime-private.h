@@ -6,6 +6,9 @@
 #include "core/handshake.h"
 #include "core/runtime.h"
 
+/* From the keeper's exit until systemd must have noticed that the scope is empty. */
+#define UNIT_TIMEOUT_USEC (2 * USEC_PER_SEC)
+
 struct Runtime {
         const RuntimeContext *context;
         const RuntimeHandler *handler;

@@ -21,8 +21,6 @@
 #define SEARCHES_MAX 40U
 /* A deadline that passed while nobody was there to see what came before it is kept open for so long. */
 #define GRACE_USEC (1 * USEC_PER_SEC)
-/* From the end of the keeper until systemd must have noticed that the scope is empty. */
-#define UNIT_TIMEOUT_USEC (2 * USEC_PER_SEC)
 
 /* Whether the process is in the unit's cgroup: a PID alone may be somebody else's by now. */
 static bool pid_is_in_unit(pid_t pid, const char *unit) {

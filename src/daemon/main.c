@@ -169,18 +169,22 @@ static void report_kinds(const Manager *manager) {
                         complain(_("The kind \"%s\" can't be used: %s"), kind_set_at(kinds, i)->name, kind_set_at(kinds, i)->problem);
 }
 
+/* Says what is wrong if it fails. */
 static int daemon_start(Daemon *daemon, const Arguments *arguments) {
         static const ServiceHandler handler = {on_ready, on_lost, on_failed, on_idle};
         ManagerConfig config;
         int r;
 
         r = sd_event_default(&daemon->event);
-        if (r < 0)
+        if (r >= 0)
+                r = daemon_watch_signals(daemon);
+        if (r >= 0)
+                r = service_new(daemon->event, arguments->bus_address, &handler, daemon, &daemon->service);
+        if (r < 0) {
+                complain(_("The service could not be started: %s."), g_strerror(-r));
                 return r;
+        }
         (void) sd_event_set_watchdog(daemon->event, 1);
-        r = daemon_watch_signals(daemon);
-        if (r < 0)
-                return r;
         r = daemon_find_places(daemon);
         if (r < 0)
                 return r;
@@ -189,9 +193,6 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 complain(_("No connection to systemd: %s."), g_strerror(-r));
                 return r;
         }
-        r = service_new(daemon->event, arguments->bus_address, &handler, daemon, &daemon->service);
-        if (r < 0)
-                return r;
 
         config = (ManagerConfig){
                 .event = daemon->event,
@@ -283,11 +284,8 @@ int main(int argc, char *argv[]) {
         }
         daemon.keep = arguments.keep;
         raise_fd_limit(&daemon.fd_limit);
-        r = daemon_start(&daemon, &arguments);
-        if (r < 0) {
-                complain(_("The service could not be started: %s."), g_strerror(-r));
+        if (daemon_start(&daemon, &arguments) < 0)
                 return EXIT_FAILURE;
-        }
         r = sd_event_loop(daemon.event);
         g_free(arguments.bus_address);
         g_free(arguments.systemd_address);

@@ -329,6 +329,8 @@ static void test_second_daemon(Harness *h) {
         g_assert_cmpint(WEXITSTATUS(status), ==, 1);
         g_assert_nonnull(strstr(text, "Another instance of the service uses the runtime directory"));
         g_assert_nonnull(strstr(text, h->runtime_directory));
+        /* One line says it. */
+        g_assert_null(strstr(text, "could not be started"));
         assert_ready(h, path);
         stop_undisturbed(h, path);
 }
