@@ -127,8 +127,8 @@ void clients_load(RuntimeObject *object) {
         if (manager_load_record(object->bus->manager, object->runtime, RECORD_CLIENTS, &record) < 0)
                 return;
         /* Who owns it may be null. */
-        if (json_unpack(record, "{s:o,s:o,s:I,s:b,s:o}", "owner", &owner, "owner_name", &owner_name, "grace_usec", &grace_usec, "owner_gone", &gone,
-                        "streams", &streams) == 0) {
+        if (json_unpack(record, "{s:o,s:o,s:I,s:b,s:o}", "owner", &owner, "owner_name", &owner_name, "grace_usec", &grace_usec, "owner_gone", &gone, "streams",
+                        &streams) == 0) {
                 object->owner = get_peer(object->bus, json_string_value(owner));
                 if (object->owner) {
                         g_ptr_array_add(peer_get_owned(object->owner), object);

@@ -61,7 +61,7 @@ static int read_runtime(Bus *bus, sd_bus_message *call, RuntimeObject **ret, sd_
         r = sd_bus_message_read(call, "s", &id);
         if (r < 0)
                 return r;
-        r = manager_find(bus->manager, id, &runtime, reterr);
+        r = manager_find(bus->manager, getuid(), id, &runtime, reterr);
         if (r < 0)
                 return r;
         *ret = bus_get_object(bus, runtime);

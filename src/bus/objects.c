@@ -46,9 +46,9 @@ static void message_unref(gpointer data) {
         sd_bus_message_unref(data);
 }
 
-/* An id is a path element as it is: nothing is escaped, so clients can make the path themselves. */
-static char *runtime_path(const char *id) {
-        return g_strconcat(RM_RUNTIME_PREFIX "/", id, NULL);
+/* A name is a path element as it is: nothing is escaped, so clients can make the path themselves. */
+static char *runtime_path(const char *name) {
+        return g_strconcat(RM_RUNTIME_PREFIX "/", name, NULL);
 }
 
 RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime) {
@@ -87,7 +87,7 @@ static RuntimeObject *object_new(Bus *bus, Runtime *runtime) {
         object->runtime = runtime;
         object->start_calls = g_ptr_array_new_with_free_func(message_unref);
         object->wait_calls = g_ptr_array_new_with_free_func(wait_call_free);
-        object->path = runtime_path(runtime_get_id(runtime));
+        object->path = runtime_path(runtime_get_name(runtime));
         if (feed_new(bus, object->path, runtime, &object->feed) < 0)
                 g_error("Out of memory");
         g_hash_table_insert(bus->objects, runtime, object);
@@ -276,10 +276,10 @@ static void on_ended(void *userdata, Runtime *runtime) {
         RuntimeObject *object = bus_get_object(userdata, runtime);
         const Report *report = runtime_get_report(runtime);
 
-        sd_journal_send("PRIORITY=6", "RUNTIME_ID=%s", runtime_get_id(runtime), "UNIT=%s", runtime_get_unit(runtime), "KIND=%s",
+        sd_journal_send("PRIORITY=6", "RUNTIME_ID=%s", runtime_get_name(runtime), "UNIT=%s", runtime_get_unit(runtime), "KIND=%s",
                         runtime_get_kind(runtime)->name, "RESULT=%s", result_to_string(report->result), "REASON=%s", reason_to_string(report->reason),
-                        "MESSAGE=Runtime %s (%s) ended: %s (%s) %s", runtime_get_id(runtime), runtime_get_kind(runtime)->name, result_to_string(report->result),
-                        reason_to_string(report->reason), report->message, NULL);
+                        "MESSAGE=Runtime %s (%s) ended: %s (%s) %s", runtime_get_name(runtime), runtime_get_kind(runtime)->name,
+                        result_to_string(report->result), reason_to_string(report->reason), report->message, NULL);
         emit_ended(object);
         answer_waits(object);
 }

@@ -229,14 +229,14 @@ static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *re
 
 typedef struct LimitsCall {
         Bus *bus;
-        char *id;
+        char *name;
         LimitSet limits;
         sd_bus_message *call;
 } LimitsCall;
 
 static void on_limits_set(void *userdata, const sd_bus_error *error) {
         LimitsCall *limits = userdata;
-        Runtime *runtime = manager_get(limits->bus->manager, limits->id);
+        Runtime *runtime = manager_get(limits->bus->manager, limits->name);
 
         if (error)
                 (void) sd_bus_reply_method_errorf(limits->call, RM_ERROR_INVALID_OPTION, "systemd refused the limits: %s", error->message);
@@ -246,7 +246,7 @@ static void on_limits_set(void *userdata, const sd_bus_error *error) {
                 (void) sd_bus_reply_method_return(limits->call, NULL);
         }
         sd_bus_message_unref(limits->call);
-        g_free(limits->id);
+        g_free(limits->name);
         g_free(limits);
 }
 
@@ -261,11 +261,11 @@ static int method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error 
         if (r < 0)
                 return r;
         limits = g_new(LimitsCall, 1);
-        *limits = (LimitsCall){object->bus, g_strdup(runtime_get_id(object->runtime)), set, sd_bus_message_ref(call)};
+        *limits = (LimitsCall){object->bus, g_strdup(runtime_get_name(object->runtime)), set, sd_bus_message_ref(call)};
         r = runtime_set_limits(object->runtime, &set, keys, on_limits_set, limits, reterr);
         if (r < 0) {
                 sd_bus_message_unref(limits->call);
-                g_free(limits->id);
+                g_free(limits->name);
                 g_free(limits);
                 return r;
         }

@@ -44,17 +44,17 @@ static int on_load_timer(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 /* -EBADMSG: the record is of no use, but for a person to look at. */
-static int manager_load_runtime(Manager *manager, const char *id, Runtime **ret) {
+static int manager_load_runtime(Manager *manager, const char *name, Runtime **ret) {
         json_t *record;
         bool bad;
         int r;
 
-        r = record_store_load(manager->context.records, id, RECORD_FILE, &record);
+        r = record_store_load(manager->context.records, name, RECORD_FILE, &record);
         if (r >= 0) {
                 r = runtime_new_from_record(&manager->context, record, &manager->runtime_handler, manager->userdata, ret);
                 json_decref(record);
         }
-        if (r >= 0 && strcmp(runtime_get_id(*ret), id) != 0) {
+        if (r >= 0 && strcmp(runtime_get_name(*ret), name) != 0) {
                 runtime_free(*ret);
                 r = -EBADMSG;
         }
@@ -62,14 +62,14 @@ static int manager_load_runtime(Manager *manager, const char *id, Runtime **ret)
                 return r;
 
         if (r != -ENOENT) {
-                sd_journal_send("PRIORITY=3", "RUNTIME_ID=%s", id,
+                sd_journal_send("PRIORITY=3", "RUNTIME_ID=%s", name,
                                 "MESSAGE=The record of runtime %s can't be understood (%s); it is set aside as %s.bad, and the runtime goes on with what its "
                                 "keeper knows.",
-                                id, g_strerror(-r), RECORD_FILE, NULL);
-                record_store_set_aside(manager->context.records, id, RECORD_FILE);
+                                name, g_strerror(-r), RECORD_FILE, NULL);
+                record_store_set_aside(manager->context.records, name, RECORD_FILE);
         }
         bad = r != -ENOENT;
-        r = runtime_new_found(&manager->context, id, &manager->runtime_handler, manager->userdata, ret);
+        r = runtime_new_found(&manager->context, name, &manager->runtime_handler, manager->userdata, ret);
         return r < 0 && bad ? -EBADMSG : r;
 }
 
@@ -81,20 +81,20 @@ static gint compare_created(gconstpointer a, gconstpointer b) {
 
 void manager_load(Manager *manager) {
         g_autoptr(GPtrArray) runtimes = g_ptr_array_new();
-        g_auto(GStrv) ids = NULL;
+        g_auto(GStrv) names = NULL;
         int r;
 
         manager->loading = true;
-        if (record_store_list(manager->context.records, &ids) >= 0)
-                for (char **id = ids; *id; id++) {
+        if (record_store_list(manager->context.records, &names) >= 0)
+                for (char **name = names; *name; name++) {
                         Runtime *runtime;
 
-                        r = manager_load_runtime(manager, *id, &runtime);
+                        r = manager_load_runtime(manager, *name, &runtime);
                         if (r >= 0)
                                 g_ptr_array_add(runtimes, runtime);
                         else if (r != -EBADMSG)
                                 /* Of another boot, or of a start that didn't get far. */
-                                record_store_remove(manager->context.records, *id);
+                                record_store_remove(manager->context.records, *name);
                 }
         g_ptr_array_sort(runtimes, compare_created);
         manager->n_returning = runtimes->len;
@@ -124,9 +124,9 @@ void manager_resume(Manager *manager) {
 }
 
 int manager_save(Manager *manager, const Runtime *runtime, const char *name, const json_t *record) {
-        return record_store_save(manager->context.records, runtime ? runtime_get_id(runtime) : NULL, name, record);
+        return record_store_save(manager->context.records, runtime ? runtime_get_name(runtime) : NULL, name, record);
 }
 
 int manager_load_record(Manager *manager, const Runtime *runtime, const char *name, json_t **ret) {
-        return record_store_load(manager->context.records, runtime ? runtime_get_id(runtime) : NULL, name, ret);
+        return record_store_load(manager->context.records, runtime ? runtime_get_name(runtime) : NULL, name, ret);
 }

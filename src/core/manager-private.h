@@ -23,7 +23,7 @@ struct Manager {
         const char *const *kind_directories;
         const char *const *reserved_options;
         char *runtime_directory;
-        GHashTable *by_id; /* id → Entry */
+        GHashTable *by_name; /* name → Entry */
         GQueue all, ended;
         unsigned n_runtimes; /* that have not ended */
         bool stopping;

@@ -21,7 +21,7 @@
 
 /* Takes it out of the lists. */
 static void manager_unlink(Manager *manager, Entry *entry) {
-        g_hash_table_remove(manager->by_id, runtime_get_id(entry->runtime));
+        g_hash_table_remove(manager->by_name, runtime_get_name(entry->runtime));
         g_queue_unlink(&manager->all, &entry->in_all);
         if (entry->ended)
                 g_queue_unlink(&manager->ended, &entry->in_ended);
@@ -38,7 +38,7 @@ static void entry_free(Entry *entry) {
 static void manager_remove(Manager *manager, Entry *entry) {
         manager_unlink(manager, entry);
         manager->handler->on_removed(manager->userdata, entry->runtime);
-        record_store_remove(manager->context.records, runtime_get_id(entry->runtime));
+        record_store_remove(manager->context.records, runtime_get_name(entry->runtime));
         entry_free(entry);
 }
 
@@ -47,7 +47,7 @@ Entry *manager_insert(Manager *manager, Runtime *runtime) {
 
         *entry = (Entry){.manager = manager, .runtime = runtime, .in_all.data = entry};
         runtime_set_link(runtime, entry);
-        g_hash_table_insert(manager->by_id, (gpointer) runtime_get_id(runtime), entry);
+        g_hash_table_insert(manager->by_name, (gpointer) runtime_get_name(runtime), entry);
         g_queue_push_tail_link(&manager->all, &entry->in_all);
         manager->n_runtimes++;
         return entry;
@@ -103,13 +103,14 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         manager->kind_directories = config->kind_directories;
         manager->reserved_options = config->reserved_options;
         manager->runtime_directory = g_strdup(config->runtime_directory);
-        manager->by_id = g_hash_table_new(g_str_hash, g_str_equal);
+        manager->by_name = g_hash_table_new(g_str_hash, g_str_equal);
         manager->context = (RuntimeContext){
                 .event = config->event,
                 .scopes = config->scopes,
                 .keeper_path = config->keeper_path,
                 .slice = config->slice,
                 .fd_limit = config->fd_limit,
+                .many_users = config->many_users,
         };
         g_queue_init(&manager->all);
         g_queue_init(&manager->ended);
@@ -136,7 +137,7 @@ Manager *manager_free(Manager *manager) {
                 entry_free(entry);
         }
         sd_event_source_disable_unref(manager->load_timer);
-        g_hash_table_unref(manager->by_id);
+        g_hash_table_unref(manager->by_name);
         kind_set_free(manager->kinds);
         record_store_free(manager->context.records);
         g_free(manager->runtime_directory);
@@ -144,8 +145,13 @@ Manager *manager_free(Manager *manager) {
         return NULL;
 }
 
-static int manager_choose_id(Manager *manager, char **ret) {
+static char *manager_name(const Manager *manager, uid_t uid, const char *id) {
+        return runtime_name(manager->context.many_users, uid, id);
+}
+
+static int manager_choose_id(Manager *manager, uid_t uid, char **ret) {
         static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";
+        g_autofree char *name = NULL;
         uint64_t bits = 0;
         char id[9] = {0};
 
@@ -155,7 +161,9 @@ static int manager_choose_id(Manager *manager, char **ret) {
                         return -errno;
                 for (size_t i = 0; i < 8; i++)
                         id[i] = alphabet[(bits >> (5 * i)) & 31];
-        } while (g_hash_table_contains(manager->by_id, id));
+                g_free(name);
+                name = manager_name(manager, uid, id);
+        } while (g_hash_table_contains(manager->by_name, name));
         *ret = g_strdup(id);
         return 0;
 }
@@ -165,7 +173,7 @@ static int manager_check_existing(Entry *entry, const Kind *kind, const StartOpt
         const StartOptions *theirs = runtime_get_options(entry->runtime);
 
         if (strcmp(runtime_get_kind(entry->runtime)->name, kind->name) != 0 || strcmp(theirs->fingerprint, options->fingerprint) != 0 ||
-            theirs->uid != options->uid)
+            theirs->uid != options->uid || theirs->starter_uid != options->starter_uid)
                 return sd_bus_error_setf(reterr, RM_ERROR_RUNTIME_EXISTS,
                                          "There is a runtime \"%s\" already, started with other options; choose another Id, or Forget it once it has ended.",
                                          options->id);
@@ -192,9 +200,9 @@ int manager_find_kind(Manager *manager, const char *kind_name, const Kind **ret,
 }
 
 /* What a plan says, as parameters of a runtime. */
-static RuntimeParameters parameters_from_plan(const Kind *kind, const char *id, Plan *plan, const char *directory) {
+static RuntimeParameters parameters_from_plan(const Kind *kind, const char *name, Plan *plan, const char *directory) {
         return (RuntimeParameters){
-                .id = id,
+                .name = name,
                 .kind = kind,
                 .plan = g_steal_pointer(&plan->kind_plan),
                 .argv = plan->argv,
@@ -217,12 +225,12 @@ static int manager_plan_restart(Manager *manager, Entry *entry, Plan **ret_plan,
         r = manager_find_kind(manager, runtime_get_kind(entry->runtime)->name, ret_kind, reterr);
         if (r < 0)
                 return r;
-        directory = g_build_filename(manager->runtime_directory, runtime_get_id(entry->runtime), NULL);
-        return plan_new(*ret_kind, runtime_get_options(entry->runtime), runtime_get_id(entry->runtime), directory, ret_plan, reterr);
+        directory = g_build_filename(manager->runtime_directory, runtime_get_name(entry->runtime), NULL);
+        return plan_new(*ret_kind, runtime_get_options(entry->runtime), runtime_get_name(entry->runtime), directory, ret_plan, reterr);
 }
 
 static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *reterr) {
-        const char *id = runtime_get_id(entry->runtime);
+        const char *name = runtime_get_name(entry->runtime);
         g_autofree char *directory = NULL;
         g_autoptr(Plan) plan = NULL;
         RuntimeParameters parameters;
@@ -232,7 +240,7 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
         r = manager_plan_restart(manager, entry, &plan, &kind, reterr);
         if (r < 0)
                 return r;
-        r = record_store_renew(manager->context.records, id, &directory);
+        r = record_store_renew(manager->context.records, name, &directory);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
                                          g_strerror(-r));
@@ -240,13 +248,14 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
         entry->retain_timer = sd_event_source_disable_unref(entry->retain_timer);
         g_queue_unlink(&manager->ended, &entry->in_ended);
         manager->n_runtimes++;
-        parameters = parameters_from_plan(kind, id, plan, directory);
+        parameters = parameters_from_plan(kind, name, plan, directory);
         runtime_restart(entry->runtime, &parameters);
         return 0;
 }
 
-static int manager_add(Manager *manager, const Kind *kind, StartOptions *options, Plan *plan, const char *directory, Runtime **ret, sd_bus_error *reterr) {
-        RuntimeParameters parameters = parameters_from_plan(kind, options->id, plan, directory);
+static int manager_add(Manager *manager, const Kind *kind, const char *name, StartOptions *options, Plan *plan, const char *directory, Runtime **ret,
+                       sd_bus_error *reterr) {
+        RuntimeParameters parameters = parameters_from_plan(kind, name, plan, directory);
         Runtime *runtime;
         int r;
 
@@ -274,7 +283,7 @@ static int manager_refuse_one_more(sd_bus_error *reterr) {
 
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr) {
         g_autoptr(StartOptions) owned = options;
-        g_autofree char *directory = NULL, *id = NULL;
+        g_autofree char *directory = NULL, *name = NULL;
         g_autoptr(Plan) plan = NULL;
         const Kind *kind;
         Entry *entry;
@@ -285,47 +294,52 @@ int manager_start(Manager *manager, const char *kind_name, StartOptions *options
         r = manager_find_kind(manager, kind_name, &kind, reterr);
         if (r < 0)
                 return r;
-        entry = options->id ? g_hash_table_lookup(manager->by_id, options->id) : NULL;
+        if (options->id)
+                name = manager_name(manager, options->uid, options->id);
+        entry = name ? g_hash_table_lookup(manager->by_name, name) : NULL;
         if (entry)
                 return manager_check_existing(entry, kind, options, ret, reterr);
         if (manager->n_runtimes >= LIMIT_RUNTIMES)
                 return manager_refuse_one_more(reterr);
         if (!options->id) {
-                r = manager_choose_id(manager, &options->id);
+                r = manager_choose_id(manager, options->uid, &options->id);
                 if (r < 0)
                         return sd_bus_error_set_errno(reterr, r);
+                name = manager_name(manager, options->uid, options->id);
         }
         if (!options->description || options->description[0] == '\0') {
                 g_free(options->description);
                 options->description = g_strdup_printf("Runtime %s (%s)", options->id, kind->name);
         }
 
-        id = g_strdup(options->id);
-        directory = g_build_filename(manager->runtime_directory, id, NULL);
-        r = plan_new(kind, options, options->id, directory, &plan, reterr);
+        directory = g_build_filename(manager->runtime_directory, name, NULL);
+        r = plan_new(kind, options, name, directory, &plan, reterr);
         if (r < 0)
                 return r;
         g_clear_pointer(&directory, g_free);
-        r = record_store_add(manager->context.records, options->id, &directory);
+        r = record_store_add(manager->context.records, name, &directory);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
                                          g_strerror(-r));
         /* From runtime_new() on the options are the runtime's, whether it came to be or not. */
         owned = NULL;
-        r = manager_add(manager, kind, options, plan, directory, ret, reterr);
+        r = manager_add(manager, kind, name, options, plan, directory, ret, reterr);
         if (r < 0)
-                record_store_remove(manager->context.records, id);
+                record_store_remove(manager->context.records, name);
         return r;
 }
 
-Runtime *manager_get(Manager *manager, const char *id) {
-        Entry *entry = g_hash_table_lookup(manager->by_id, id);
+Runtime *manager_get(Manager *manager, const char *name) {
+        Entry *entry = g_hash_table_lookup(manager->by_name, name);
 
         return entry ? entry->runtime : NULL;
 }
 
-int manager_find(Manager *manager, const char *id, Runtime **ret, sd_bus_error *reterr) {
-        *ret = manager_get(manager, id);
+int manager_find(Manager *manager, uid_t uid, const char *id, Runtime **ret, sd_bus_error *reterr) {
+        g_autofree char *name = manager_name(manager, uid, id);
+
+        /* Of another user's the caller gives the name: an id of its own comes first. */
+        *ret = manager_get(manager, name) ?: manager_get(manager, id);
         if (!*ret)
                 return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no runtime \"%.64s\"; ListRuntimes tells which there are.", id);
         return 0;
@@ -337,16 +351,16 @@ int manager_find_by_pid(Manager *manager, pid_t pid, Runtime **ret, sd_bus_error
         if (cgroup_of_pid(pid, &cgroup) < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no process %d.", (int) pid);
 
-        /* The unit's name ends in the id; the process is in a cgroup somewhere below the unit's. */
+        /* The unit's name ends in the runtime's; the process is in a cgroup somewhere below the unit's. */
         for (char *slash; (slash = strrchr(cgroup, '/')); *slash = '\0') {
                 const char *dash = strrchr(slash, '-');
-                g_autofree char *id = NULL;
+                g_autofree char *name = NULL;
                 Entry *entry;
 
                 if (!g_str_has_prefix(slash + 1, RM_UNIT_PREFIX) || !g_str_has_suffix(slash, ".scope") || !dash)
                         continue;
-                id = g_strndup(dash + 1, strcspn(dash + 1, "."));
-                entry = g_hash_table_lookup(manager->by_id, id);
+                name = g_strndup(dash + 1, strcspn(dash + 1, "."));
+                entry = g_hash_table_lookup(manager->by_name, name);
                 if (entry && strcmp(runtime_get_unit(entry->runtime), slash + 1) == 0) {
                         *ret = entry->runtime;
                         return 0;

@@ -20,6 +20,7 @@ typedef struct ManagerConfig {
         const char *keeper_path;
         const char *slice;
         const struct rlimit *fd_limit;       /* RLIMIT_NOFILE for the runtimes */
+        bool many_users;                     /* of the system bus: runtimes are for users that their options name */
         const char *const *kind_directories; /* lowest priority first */
         const char *const *reserved_options; /* names that no kind may give to an option of its own */
 } ManagerConfig;
@@ -58,9 +59,9 @@ int manager_find_kind(Manager *manager, const char *name, const Kind **ret, sd_b
 /* Takes options. Starts a runtime, or returns the one that was started with that id by the same request. */
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr);
 
-Runtime *manager_get(Manager *manager, const char *id);
-/* With the error that tells a client. */
-int manager_find(Manager *manager, const char *id, Runtime **ret, sd_bus_error *reterr);
+Runtime *manager_get(Manager *manager, const char *name);
+/* By an id among the runtimes of that user, or by a name, with the error that tells a client. Whether the caller may know of it is the caller's affair. */
+int manager_find(Manager *manager, uid_t uid, const char *id, Runtime **ret, sd_bus_error *reterr);
 int manager_find_by_pid(Manager *manager, pid_t pid, Runtime **ret, sd_bus_error *reterr);
 
 /* All runtimes in the order of their start: NULL begins, NULL ends. */

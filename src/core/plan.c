@@ -77,7 +77,7 @@ static int plan_make_environment(Plan *plan, const Kind *kind, const StartOption
         if (kind_expand_environment(kind, context, &of_kind, &problem) < 0)
                 return invalid_option(reterr, problem);
 
-        environment = plan_base_environment();
+        environment = options->user ? user_environment(options->user) : plan_base_environment();
         for (char **name = options->unset_environment; name && *name; name++)
                 environment = g_environ_unsetenv(environment, *name);
         environment = environment_apply(environment, of_kind);
@@ -178,7 +178,7 @@ static int plan_make_words(Plan *plan, const Kind *kind, const StartOptions *opt
 static int plan_choose_directory(Plan *plan, const StartOptions *options, sd_bus_error *reterr) {
         struct stat st;
 
-        plan->directory = g_strdup(options->working_directory ?: plan->kind_plan->directory ?: g_get_home_dir());
+        plan->directory = g_strdup(options->working_directory ?: plan->kind_plan->directory ?: user_get_home(options->user));
         if (stat(plan->directory, &st) < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "WorkingDirectory: %s: %s.", plan->directory, g_strerror(errno));
         if (!S_ISDIR(st.st_mode))
@@ -215,15 +215,15 @@ static int make_init_ref(char **ret) {
         return 0;
 }
 
-int plan_new(const Kind *kind, const StartOptions *options, const char *id, const char *runtime_directory, Plan **ret, sd_bus_error *reterr) {
+int plan_new(const Kind *kind, const StartOptions *options, const char *name, const char *runtime_directory, Plan **ret, sd_bus_error *reterr) {
         g_autoptr(Plan) plan = g_new0(Plan, 1);
         g_autofree char *host = g_strdup(g_get_host_name());
         KindContext context = {
-                .id = id,
+                .id = name,
                 .runtime_dir = runtime_directory,
-                .home = g_get_home_dir(),
-                .user = g_get_user_name(),
-                .uid = getuid(),
+                .home = user_get_home(options->user),
+                .user = user_get_name(options->user),
+                .uid = user_get_uid(options->user),
                 .host = host,
                 .values = options->values,
         };

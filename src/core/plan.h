@@ -22,9 +22,9 @@ typedef struct Plan {
         char *init_ref;
 } Plan;
 
-/* id: of the runtime to be; directory: its own folder below the runtime directory, which need not exist yet. Times that the
+/* name: of the runtime to be; directory: its own folder below the runtime directory, which need not exist yet. Times that the
  * client left open are the kind's. */
-int plan_new(const Kind *kind, const StartOptions *options, const char *id, const char *runtime_directory, Plan **ret, sd_bus_error *reterr);
+int plan_new(const Kind *kind, const StartOptions *options, const char *name, const char *runtime_directory, Plan **ret, sd_bus_error *reterr);
 Plan *plan_free(Plan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
 

@@ -184,7 +184,7 @@ int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_u
         uint64_t deadline_usec;
 
         if (runtime->state == RUNTIME_ENDED || runtime->ending)
-                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has ended already.", runtime->id);
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has ended already.", runtime->options->id);
         if (timeout_usec != TIME_UNSET)
                 runtime->stop_timeout_usec = MIN_OF(timeout_usec, runtime->state == RUNTIME_STOPPING ? runtime->stop_timeout_usec : timeout_usec);
 
@@ -378,7 +378,7 @@ static void runtime_tell_end(Runtime *runtime) {
 
 void runtime_end_again(Runtime *runtime) {
         runtime->ending = true;
-        record_store_tidy(runtime->context->records, runtime->id);
+        record_store_tidy(runtime->context->records, runtime->name);
         runtime->handler->on_properties(runtime->userdata, runtime, RUNTIME_PROPERTIES_ALL);
         runtime->handler->on_state(runtime->userdata, runtime, runtime->previous_state, runtime->state);
         if (!runtime->handler->on_ending(runtime->userdata, runtime))
@@ -397,6 +397,6 @@ void runtime_finish(Runtime *runtime) {
         runtime->control_group = g_strdup("");
         runtime_changed(runtime, RUNTIME_PROPERTY_END_TIMESTAMP | RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_CONTROL_GROUP);
         runtime_set_state(runtime, RUNTIME_ENDED, USEC_INFINITY);
-        record_store_tidy(runtime->context->records, runtime->id);
+        record_store_tidy(runtime->context->records, runtime->name);
         runtime_tell_end(runtime);
 }

@@ -384,8 +384,8 @@ static void keeper_on_lost(void *userdata, int error) {
         if (runtime->collecting)
                 return;
         if (error < 0) {
-                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->id, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->id, g_strerror(-error),
+                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
+                                "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->name, g_strerror(-error),
                                 NULL);
         }
         runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,

@@ -15,7 +15,7 @@ struct Runtime {
         void *userdata;
         void *link_of_owner;
 
-        char *id;
+        char *name;            /* its Id, on the system bus with the user's number before it: unique among all users' */
         uint64_t created_usec; /* CLOCK_MONOTONIC */
         Kind *kind;
         StartOptions *options;

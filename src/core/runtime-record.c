@@ -18,7 +18,7 @@
 #define RECORD_VERSION 1
 
 static const Field runtime_fields[] = {
-        FIELD(Runtime, STRING, id),
+        {"id", FIELD_STRING, offsetof(Runtime, name), NULL, 0},
         FIELD(Runtime, UINT64, created_usec),
         FIELD_OF(Runtime, state, runtime_state_names),
         FIELD_OF(Runtime, previous_state, runtime_state_names),
@@ -164,7 +164,7 @@ static int handshake_from_json(json_t *object, Runtime *runtime) {
         phase = handshake_phase_from_string(phase_name);
         if (phase < 0)
                 return -EBADMSG;
-        r = handshake_new((HandshakeType) runtime->kind->handshake.type, runtime->id, init_ref, &runtime->handshake);
+        r = handshake_new((HandshakeType) runtime->kind->handshake.type, runtime->name, init_ref, &runtime->handshake);
         if (r < 0)
                 return r == -EINVAL ? -EBADMSG : r;
         /* One that is to be counted on from, and no answer to which can be on its way. */
@@ -172,6 +172,12 @@ static int handshake_from_json(json_t *object, Runtime *runtime) {
                 return -EBADMSG;
         handshake_set_phase(runtime->handshake, phase, next_id);
         return 0;
+}
+
+static bool runtime_name_fits(const Runtime *runtime) {
+        g_autofree char *name = runtime_name(runtime->context->many_users, runtime->options->uid, runtime->options->id);
+
+        return strcmp(name, runtime->name) == 0 && runtime->context->many_users == !!runtime->options->user;
 }
 
 static char *boot_id(void) {
@@ -220,12 +226,12 @@ static void runtime_note_saved(Runtime *runtime, int r) {
                 return;
         runtime->unsaved = r < 0;
         if (r < 0)
-                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->id, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The record of runtime %s can't be written (%s); it would not survive the service as it is now.", runtime->id,
+                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
+                                "MESSAGE=The record of runtime %s can't be written (%s); it would not survive the service as it is now.", runtime->name,
                                 g_strerror(-r), NULL);
         else
-                sd_journal_send("PRIORITY=5", "RUNTIME_ID=%s", runtime->id, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The record of runtime %s can be written again.", runtime->id, NULL);
+                sd_journal_send("PRIORITY=5", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
+                                "MESSAGE=The record of runtime %s can be written again.", runtime->name, NULL);
 }
 
 int runtime_save(Runtime *runtime) {
@@ -238,7 +244,7 @@ int runtime_save(Runtime *runtime) {
         record = json_object();
         r = runtime_to_record(runtime, record);
         if (r >= 0)
-                r = record_store_save(runtime->context->records, runtime->id, RECORD_FILE, record);
+                r = record_store_save(runtime->context->records, runtime->name, RECORD_FILE, record);
         json_decref(record);
         runtime_note_saved(runtime, r);
         return r;
@@ -249,7 +255,7 @@ void runtime_save_ring(Runtime *runtime) {
 
         if (runtime->ring_saved || runtime->ring_fd < 0)
                 return;
-        r = record_store_save_ring(runtime->context->records, runtime->id, runtime->ring_fd);
+        r = record_store_save_ring(runtime->context->records, runtime->name, runtime->ring_fd);
         runtime->ring_saved = r >= 0;
         if (r < 0)
                 runtime_note_saved(runtime, r);
@@ -307,7 +313,7 @@ static int runtime_read_parts(Runtime *runtime, json_t *record) {
 static bool runtime_is_sane(const Runtime *runtime) {
         unsigned n_steps = runtime_n_steps(runtime);
 
-        if (!kind_name_is_valid(runtime->kind->name) || strcmp(runtime->options->id, runtime->id) != 0)
+        if (!kind_name_is_valid(runtime->kind->name) || !runtime_name_fits(runtime))
                 return false;
         if (runtime->command > n_steps || runtime->told > n_steps || runtime->first_stage >= _STOP_STAGE_MAX || runtime->stop_stage >= _STOP_STAGE_MAX)
                 return false;

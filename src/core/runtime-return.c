@@ -36,7 +36,7 @@ static bool pid_is_in_unit(pid_t pid, const char *unit) {
 static void runtime_restore_ring(Runtime *runtime) {
         if (runtime->ring.header)
                 return;
-        if (record_store_load_ring(runtime->context->records, runtime->id, &runtime->ring_fd) >= 0 && ring_reader_init(&runtime->ring, runtime->ring_fd) >= 0)
+        if (record_store_load_ring(runtime->context->records, runtime->name, &runtime->ring_fd) >= 0 && ring_reader_init(&runtime->ring, runtime->ring_fd) >= 0)
                 return;
         fd_close(runtime->ring_fd);
         runtime->ring_saved = false;
@@ -107,7 +107,7 @@ static bool runtime_search(Runtime *runtime) {
         pid_t pid;
         int r;
 
-        r = record_store_connect(runtime->context->records, runtime->id, &pid, &socket_fd);
+        r = record_store_connect(runtime->context->records, runtime->name, &pid, &socket_fd);
         if (r >= 0) {
                 /* Who else listens there isn't the keeper. */
                 if (runtime->keeper_pid != pid || !pid_is_in_unit(pid, runtime->unit) || runtime_take_keeper(runtime, pid, socket_fd) < 0)
@@ -180,9 +180,9 @@ static void runtime_end_lost(Runtime *runtime) {
                                                   : "The runtime and its keeper ended while the service was away.");
 
         if (runtime->refused)
-                sd_journal_send("PRIORITY=3", "RUNTIME_ID=%s", runtime->id, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
+                sd_journal_send("PRIORITY=3", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
                                 "MESSAGE=The keeper of runtime %s speaks a version of the link that this service doesn't know; the runtime is ended.",
-                                runtime->id, NULL);
+                                runtime->name, NULL);
         runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY, message);
         runtime->start_lost = !runtime->started;
         if (runtime->main_pid != 0) {
@@ -245,15 +245,20 @@ void runtime_resume(Runtime *runtime) {
         }
 }
 
-int runtime_new_found(const RuntimeContext *context, const char *id, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
+int runtime_new_found(const RuntimeContext *context, const char *name, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
         _cleanup_close_ int socket_fd = -EBADF;
         g_autofree char *cgroup = NULL;
         char *start, *dash;
         Runtime *runtime;
+        const char *id;
         pid_t pid;
+        uid_t uid;
         int r;
 
-        r = record_store_connect(context->records, id, &pid, &socket_fd);
+        id = runtime_name_parse(context->many_users, name, &uid);
+        if (!id)
+                return -EBADMSG;
+        r = record_store_connect(context->records, name, &pid, &socket_fd);
         if (r >= 0)
                 r = cgroup_of_pid(pid, &cgroup);
         if (r < 0)
@@ -264,15 +269,15 @@ int runtime_new_found(const RuntimeContext *context, const char *id, const Runti
                 return -EBADMSG;
         start[1 + strcspn(start + 1, "/")] = '\0';
         dash = strrchr(start, '-');
-        if (!g_str_has_suffix(start, ".scope") || dash - start < (ptrdiff_t) sizeof("/" RM_UNIT_PREFIX) - 1 || !g_str_has_prefix(dash + 1, id) ||
-            dash[1 + strlen(id)] != '.')
+        if (!g_str_has_suffix(start, ".scope") || dash - start < (ptrdiff_t) sizeof("/" RM_UNIT_PREFIX) - 1 || !g_str_has_prefix(dash + 1, name) ||
+            dash[1 + strlen(name)] != '.')
                 return -EBADMSG;
 
         r = runtime_alloc(context, handler, userdata, &runtime);
         if (r < 0)
                 return r;
         runtime->returning = runtime->found = runtime->run_sent = runtime->is_told = runtime->has_unit = true;
-        runtime->id = g_strdup(id);
+        runtime->name = g_strdup(name);
         runtime->keeper_pid = pid;
         g_free(runtime->unit);
         runtime->unit = g_strdup(start + 1);
@@ -283,7 +288,9 @@ int runtime_new_found(const RuntimeContext *context, const char *id, const Runti
         runtime->kind->stop.timeout_usec = KIND_UNSET;
         runtime->kind->name = g_strndup(start + sizeof("/" RM_UNIT_PREFIX) - 1, dash - start - (sizeof("/" RM_UNIT_PREFIX) - 1));
         runtime->plan = g_new0(KindPlan, 1);
-        runtime->options = start_options_new(getuid());
+        runtime->options = start_options_new(uid);
+        if (context->many_users)
+                start_options_set_user(runtime->options, user_new(uid, (gid_t) -1, "", "/", "", ""));
         runtime->options->id = g_strdup(id);
         runtime->options->description = g_strdup_printf("Runtime %s (%s)", id, runtime->kind->name);
         runtime->options->fingerprint = g_strdup("");
@@ -292,7 +299,7 @@ int runtime_new_found(const RuntimeContext *context, const char *id, const Runti
         runtime->limits = limit_set_none();
         runtime->max_timeout_usec = USEC_INFINITY;
         runtime->stop_timeout_usec = STOP_TIMEOUT_DEFAULT_USEC;
-        r = handshake_new(HANDSHAKE_EXEC, id, "unknown", &runtime->handshake);
+        r = handshake_new(HANDSHAKE_EXEC, name, "unknown", &runtime->handshake);
         if (r < 0) {
                 runtime_free(runtime);
                 return r;

@@ -138,8 +138,8 @@ static int runtime_name_unit(Runtime *runtime) {
         if (!runtime->run_sent) {
                 g_free(runtime->unit);
                 runtime->unit = runtime->scope_attempts == 1
-                                        ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->id)
-                                        : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->id, runtime->scope_attempts);
+                                        ? g_strdup_printf(RM_UNIT_PREFIX "%s-%s.scope", runtime->kind->name, runtime->name)
+                                        : g_strdup_printf(RM_UNIT_PREFIX "%s-%s.%u.scope", runtime->kind->name, runtime->name, runtime->scope_attempts);
         }
         return runtime_save(runtime);
 }

@@ -112,6 +112,27 @@ static void runtime_set_timeouts(Runtime *runtime, const RuntimeParameters *para
                 runtime->stop_timeout_usec = runtime->kind->stop.timeout_usec != KIND_UNSET ? runtime->kind->stop.timeout_usec : STOP_TIMEOUT_DEFAULT_USEC;
 }
 
+char *runtime_name(bool many_users, uid_t uid, const char *id) {
+        return many_users ? g_strdup_printf("u%lu_%s", (unsigned long) uid, id) : g_strdup(id);
+}
+
+const char *runtime_name_parse(bool many_users, const char *name, uid_t *ret_uid) {
+        guint64 uid;
+        char *end;
+
+        if (!many_users) {
+                *ret_uid = getuid();
+                return name;
+        }
+        if (name[0] != 'u' || !g_ascii_isdigit(name[1]))
+                return NULL;
+        uid = g_ascii_strtoull(name + 1, &end, 10);
+        if (uid >= UINT32_MAX || end[0] != '_' || end[1] == '\0')
+                return NULL;
+        *ret_uid = (uid_t) uid;
+        return end + 1;
+}
+
 int runtime_alloc(const RuntimeContext *context, const RuntimeHandler *handler, void *userdata, Runtime **ret) {
         Runtime *runtime;
         int r;
@@ -157,7 +178,7 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
         r = runtime_alloc(context, handler, userdata, &runtime);
         if (r < 0)
                 return r;
-        runtime->id = g_strdup(parameters->id);
+        runtime->name = g_strdup(parameters->name);
         runtime->kind = kind_ref(parameters->kind);
         runtime->options = g_steal_pointer(&options);
         runtime->plan = g_steal_pointer(&plan);
@@ -173,7 +194,7 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
         r = runtime_make_spec(runtime, parameters);
         if (r < 0)
                 goto fail;
-        r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
+        r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->name, parameters->init_ref, &runtime->handshake);
         if (r < 0)
                 goto fail;
         *ret = runtime;
@@ -211,7 +232,7 @@ Runtime *runtime_free(Runtime *runtime) {
         kind_unref(runtime->kind);
         start_options_free(runtime->options);
         report_free(runtime->report);
-        g_free(runtime->id);
+        g_free(runtime->name);
         g_free(runtime->unit);
         g_free(runtime->control_group);
         g_free(runtime->status_text);
@@ -273,7 +294,7 @@ void runtime_restart(Runtime *runtime, RuntimeParameters *parameters) {
         g_assert(runtime->state == RUNTIME_ENDED);
         runtime_reset(runtime, parameters);
         /* First: a record of a runtime that starts has one. */
-        r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->id, parameters->init_ref, &runtime->handshake);
+        r = handshake_new((HandshakeType) runtime->kind->handshake.type, parameters->name, parameters->init_ref, &runtime->handshake);
         runtime_set_state(runtime, RUNTIME_STARTING, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
 
         if (r >= 0)
@@ -303,8 +324,8 @@ static int refuse_request(int r, sd_bus_error *reterr) {
 
 int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
         if (!runtime->link || runtime->main_pid == 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "Nothing runs in the runtime \"%s\" (state %s), so nothing can be signalled.", runtime->id,
-                                         runtime_state_to_string(runtime->state));
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "Nothing runs in the runtime \"%s\" (state %s), so nothing can be signalled.",
+                                         runtime->options->id, runtime_state_to_string(runtime->state));
         runtime->killed |= signo == SIGKILL;
         return refuse_request(keeper_link_signal(runtime->link, who, signo, 0, reply, userdata), reterr);
 }
@@ -319,7 +340,7 @@ int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, s
                                          runtime->kind->name);
         if (runtime->state != RUNTIME_READY)
                 return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" is in the state %s; only one that is ready can be interrupted.",
-                                         runtime->id, runtime_state_to_string(runtime->state));
+                                         runtime->name, runtime_state_to_string(runtime->state));
         if (interrupt->signal != 0)
                 return runtime_kill(runtime, LINK_WHO_MAIN, interrupt->signal, reply, userdata, reterr);
 
@@ -333,7 +354,7 @@ static int runtime_check_input(Runtime *runtime, sd_bus_error *reterr) {
         if (!runtime->options->input_pipe)
                 return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime has no input; start it with the option Input=\"pipe\".");
         if (!runtime->link || runtime->main_pid == 0 || !runtime_is_main_command(runtime, runtime->command))
-                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The command of the runtime \"%s\" doesn't run (state %s).", runtime->id,
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The command of the runtime \"%s\" doesn't run (state %s).", runtime->options->id,
                                          runtime_state_to_string(runtime->state));
         return 0;
 }
@@ -375,7 +396,7 @@ int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, 
         if (r == -EBUSY)
                 return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "Other limits are just being set; try again.");
         if (r < 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has no scope to limit (state %s).", runtime->id,
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has no scope to limit (state %s).", runtime->options->id,
                                          runtime_state_to_string(runtime->state));
         return 0;
 }
@@ -427,7 +448,19 @@ void *runtime_get_link(const Runtime *runtime) {
 }
 
 const char *runtime_get_id(const Runtime *runtime) {
-        return runtime->id;
+        return runtime->options->id;
+}
+
+const char *runtime_get_name(const Runtime *runtime) {
+        return runtime->name;
+}
+
+uid_t runtime_get_uid(const Runtime *runtime) {
+        return runtime->options->uid;
+}
+
+uid_t runtime_get_starter_uid(const Runtime *runtime) {
+        return runtime->options->starter_uid;
 }
 
 const Kind *runtime_get_kind(const Runtime *runtime) {

@@ -28,7 +28,13 @@ typedef struct RuntimeContext {
         const char *keeper_path;
         const char *slice;
         const struct rlimit *fd_limit;
+        bool many_users; /* each runtime is for a user of its own (system bus) */
 } RuntimeContext;
+
+/* Under what name a runtime with that id is known to the bus, to systemd and in the runtime directory. */
+char *runtime_name(bool many_users, uid_t uid, const char *id);
+/* The id in such a name, and the user; NULL if it can't be one. */
+const char *runtime_name_parse(bool many_users, const char *name, uid_t *ret_uid);
 
 /* Properties that may change: bits for on_properties(). The order is that of runtime_property_table in the bus. */
 typedef enum RuntimeProperty {
@@ -74,7 +80,7 @@ typedef struct RuntimeHandler {
 
 /* Takes options and plan, whether it succeeds or not; argv and environment are those of the command, ready to be executed. */
 typedef struct RuntimeParameters {
-        const char *id;
+        const char *name; /* see runtime_name() */
         const Kind *kind;
         StartOptions *options;
         KindPlan *plan;
@@ -99,7 +105,7 @@ int runtime_new(const RuntimeContext *context, RuntimeParameters *parameters, co
  *
  * runtime_new_found() is for a keeper whose record is lost: the runtime goes on with what the keeper knows, which isn't how to greet or stop it. */
 int runtime_new_from_record(const RuntimeContext *context, json_t *record, const RuntimeHandler *handler, void *userdata, Runtime **ret);
-int runtime_new_found(const RuntimeContext *context, const char *id, const RuntimeHandler *handler, void *userdata, Runtime **ret);
+int runtime_new_found(const RuntimeContext *context, const char *name, const RuntimeHandler *handler, void *userdata, Runtime **ret);
 void runtime_return(Runtime *runtime);
 void runtime_resume(Runtime *runtime);
 
@@ -146,7 +152,10 @@ bool runtime_is_start_lost(const Runtime *runtime);
 void runtime_set_link(Runtime *runtime, void *link);
 void *runtime_get_link(const Runtime *runtime);
 
-const char *runtime_get_id(const Runtime *runtime);
+const char *runtime_get_id(const Runtime *runtime);    /* unique among those of its user */
+const char *runtime_get_name(const Runtime *runtime);  /* see runtime_name() */
+uid_t runtime_get_uid(const Runtime *runtime);         /* for whom it is */
+uid_t runtime_get_starter_uid(const Runtime *runtime); /* who started it */
 const Kind *runtime_get_kind(const Runtime *runtime);
 const StartOptions *runtime_get_options(const Runtime *runtime);
 RuntimeState runtime_get_state(const Runtime *runtime);

@@ -28,8 +28,14 @@ StartOptions *start_options_new(uid_t uid) {
         options->ring_bytes = LIMIT_RING_DEFAULT;
         options->limits = limit_set_none();
         options->values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, value_destroy);
-        options->uid = uid;
+        options->uid = options->starter_uid = uid;
         return options;
+}
+
+void start_options_set_user(StartOptions *options, User *user) {
+        user_free(options->user);
+        options->user = user;
+        options->uid = user->uid;
 }
 
 StartOptions *start_options_free(StartOptions *options) {
@@ -46,6 +52,7 @@ StartOptions *start_options_free(StartOptions *options) {
         g_free(options->owner_name);
         g_hash_table_unref(options->values);
         g_free(options->fingerprint);
+        user_free(options->user);
         g_free(options);
         return NULL;
 }
@@ -225,10 +232,37 @@ static int values_from_json(json_t *object, GHashTable *values) {
         return 0;
 }
 
+/* The service of the session bus has no need of them, and its records are as they were before there were others. */
+static int user_to_record(json_t *record, const StartOptions *options) {
+        if (!options->user)
+                return 0;
+        return json_object_set_new(record, "user",
+                                   json_pack("{s:I,s:I,s:s,s:s,s:s,s:s}", "starter_uid", (json_int_t) options->starter_uid, "gid",
+                                             (json_int_t) options->user->gid, "name", options->user->name, "home", options->user->home, "shell",
+                                             options->user->shell, "runtime_directory", options->user->runtime_directory));
+}
+
+static int user_from_record(json_t *record, StartOptions *options) {
+        const char *name, *home, *shell, *runtime_directory;
+        json_t *user = json_object_get(record, "user");
+        json_int_t starter_uid, gid;
+
+        options->starter_uid = options->uid;
+        if (!user)
+                return 0;
+        if (json_unpack(user, "{s:I,s:I,s:s,s:s,s:s,s:s!}", "starter_uid", &starter_uid, "gid", &gid, "name", &name, "home", &home, "shell", &shell,
+                        "runtime_directory", &runtime_directory) < 0 ||
+            starter_uid < 0 || starter_uid > UINT32_MAX || gid < 0 || gid > UINT32_MAX)
+                return -EBADMSG;
+        start_options_set_user(options, user_new(options->uid, (gid_t) gid, name, home, shell, runtime_directory));
+        options->starter_uid = (uid_t) starter_uid;
+        return json_object_del(record, "user");
+}
+
 int start_options_to_record(const StartOptions *options, json_t **ret) {
         json_t *record = json_object();
 
-        if (fields_write(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 ||
+        if (fields_write(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 || user_to_record(record, options) < 0 ||
             json_object_set_new(record, "limits", limit_set_to_record(&options->limits)) < 0 ||
             json_object_set_new(record, "values", values_to_json(options->values)) < 0) {
                 json_decref(record);
@@ -241,7 +275,7 @@ int start_options_to_record(const StartOptions *options, json_t **ret) {
 int start_options_from_record(json_t *record, StartOptions **ret) {
         g_autoptr(StartOptions) options = start_options_new(0);
 
-        if (!json_is_object(record) || fields_read(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 ||
+        if (!json_is_object(record) || fields_read(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 || user_from_record(record, options) < 0 ||
             limit_set_from_record(json_object_get(record, "limits"), &options->limits) < 0 ||
             values_from_json(json_object_get(record, "values"), options->values) < 0 || json_object_size(record) != 2)
                 return -EBADMSG;

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "core/limits-set.h"
+#include "core/user.h"
 
 /* A time that wasn't given; UINT64_MAX is infinity. */
 #define TIME_UNSET (UINT64_MAX - 1)
@@ -46,10 +47,14 @@ typedef struct StartOptions {
         LimitSet limits;
         GHashTable *values; /* option of the kind → KindValue */
         char *fingerprint;  /* of all of the above as the client sent it: equal if a start is repeated */
-        uid_t uid;          /* who asks */
+        uid_t uid;          /* for whom it is, and who may steer it */
+        uid_t starter_uid;  /* who asked; root and those whom polkit lets may ask for another */
+        User *user;         /* the same as uid; NULL: who this process runs for */
 } StartOptions;
 
 StartOptions *start_options_new(uid_t uid);
+/* For another user; takes it. */
+void start_options_set_user(StartOptions *options, User *user);
 StartOptions *start_options_free(StartOptions *options);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StartOptions, start_options_free)
 

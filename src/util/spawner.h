@@ -22,10 +22,10 @@
 /* Below it each runtime has its own folder, `u<uid>_<id>`, mode 0700, of its user; it comes with SPAWNER_START and goes with SPAWNER_REMOVE. */
 #define SPAWNER_RUNTIMES "/run/runtime-manager-runtimes"
 
-#define SPAWNER_UNIT_MAX 256U  /* bytes of a unit's name, with its NUL */
-#define SPAWNER_TEXT_MAX 512U  /* of a sentence, a user's name, a path */
-#define SPAWNER_LIMITS_MAX 6U  /* LimitKey of core/limits-set.h; a test holds them together */
-#define SPAWNER_FDS 4U         /* of SPAWNER_START: link, ring, spec, and the socket on which the keeper is to listen, bound and not yet listening */
+#define SPAWNER_UNIT_MAX 256U /* bytes of a unit's name, with its NUL */
+#define SPAWNER_TEXT_MAX 512U /* of a sentence, a user's name, a path */
+#define SPAWNER_LIMITS_MAX 6U /* LimitKey of core/limits-set.h; a test holds them together */
+#define SPAWNER_FDS 4U        /* of SPAWNER_START: link, ring, spec, and the socket on which the keeper is to listen, bound and not yet listening */
 
 enum spawner_type {
         /* daemon → spawner */
