@@ -56,6 +56,9 @@ int manager_load_record(Manager *manager, const Runtime *runtime, const char *na
 /* The kind that a start names, with the error that refuses it. */
 int manager_find_kind(Manager *manager, const char *name, const Kind **ret, sd_bus_error *reterr);
 
+/* Asks who a user is: by name, or if that is NULL by uid. done is called once, perhaps before this returns. */
+void manager_find_user(Manager *manager, uid_t uid, const char *name, UserFunc done, void *userdata);
+
 /* Takes options. Starts a runtime, or returns the one that was started with that id by the same request. */
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr);
 

@@ -22,6 +22,10 @@ User *user_copy(const User *user);
 User *user_free(User *user);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(User, user_free)
 
+/* Tells who a user is: error 0, and the user, borrowed (NULL: the one that this process runs for); or ENOENT: there is no such user, EPERM: runtimes aren't
+ * started for that one, another errno: it couldn't be asked. */
+typedef void (*UserFunc)(void *userdata, int error, const User *user);
+
 /* What login(1) would set, and the service's own language: HOME, USER, LOGNAME, SHELL, PATH, XDG_RUNTIME_DIR, LANG, LC_*. */
 char **user_environment(const User *user);
 
