@@ -394,7 +394,7 @@ static int property_get_runtime_count(sd_bus *connection, const char *path, cons
                                       sd_bus_error *reterr) {
         Bus *bus = userdata;
 
-        return sd_bus_message_append(reply, "u", (uint32_t) manager_get_n_runtimes(bus->manager));
+        return sd_bus_message_append(reply, "u", (uint32_t) manager_get_n_runtimes(bus->manager, getuid()));
 }
 
 static int property_get_version(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,

@@ -25,6 +25,8 @@ struct Manager {
         char *runtime_directory;
         GHashTable *by_name; /* name → Entry */
         GQueue all, ended;
+        Quotas *quotas;
+        unsigned runtimes_max;
         unsigned n_runtimes; /* that have not ended */
         bool stopping;
         unsigned n_returning; /* whose keepers are being looked for */

@@ -6,6 +6,7 @@
 #include "core/manager.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 #include <systemd/sd-journal.h>
@@ -27,6 +28,8 @@ static void manager_unlink(Manager *manager, Entry *entry) {
                 g_queue_unlink(&manager->ended, &entry->in_ended);
         else
                 manager->n_runtimes--;
+        quotas_give(manager->quotas, runtime_get_uid(entry->runtime), entry->ended ? QUOTA_ENDED : QUOTA_RUNTIMES, 1);
+        quotas_give(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_RING_BYTES, runtime_get_options(entry->runtime)->ring_bytes);
 }
 
 static void entry_free(Entry *entry) {
@@ -50,6 +53,8 @@ Entry *manager_insert(Manager *manager, Runtime *runtime) {
         g_hash_table_insert(manager->by_name, (gpointer) runtime_get_name(runtime), entry);
         g_queue_push_tail_link(&manager->all, &entry->in_all);
         manager->n_runtimes++;
+        quotas_add(manager->quotas, runtime_get_uid(runtime), QUOTA_RUNTIMES, 1);
+        quotas_add(manager->quotas, runtime_get_uid(runtime), QUOTA_RING_BYTES, runtime_get_options(runtime)->ring_bytes);
         return entry;
 }
 
@@ -60,7 +65,20 @@ static int on_retain_timer(sd_event_source *source, uint64_t usec, void *userdat
         return 0;
 }
 
+/* Of whom too much is kept, the oldest goes. */
+static void manager_drop_oldest(Manager *manager, uid_t uid) {
+        for (GList *item = manager->ended.head; item; item = item->next) {
+                Entry *entry = item->data;
+
+                if (runtime_get_uid(entry->runtime) == uid) {
+                        manager_remove(manager, entry);
+                        return;
+                }
+        }
+}
+
 void manager_retain(Manager *manager, Entry *entry) {
+        uid_t uid = runtime_get_uid(entry->runtime);
         uint64_t retain_usec = runtime_get_options(entry->runtime)->retain_usec, since_usec = runtime_get_over_usec(entry->runtime);
         uint64_t usec = retain_usec < USEC_INFINITY - since_usec ? since_usec + retain_usec : USEC_INFINITY;
 
@@ -69,8 +87,11 @@ void manager_retain(Manager *manager, Entry *entry) {
         g_queue_push_tail_link(&manager->ended, &entry->in_ended);
         manager->n_runtimes--;
         (void) sd_event_add_time(manager->context.event, &entry->retain_timer, CLOCK_MONOTONIC, usec, USEC_PER_SEC, on_retain_timer, entry);
-        if (manager->ended.length > LIMIT_ENDED)
-                manager_remove(manager, g_queue_peek_head(&manager->ended));
+        quotas_give(manager->quotas, uid, QUOTA_RUNTIMES, 1);
+        if (!quotas_take(manager->quotas, uid, QUOTA_ENDED, 1)) {
+                quotas_add(manager->quotas, uid, QUOTA_ENDED, 1);
+                manager_drop_oldest(manager, uid);
+        }
 }
 
 static void manager_restart_ended(Manager *manager, Entry *entry);
@@ -89,6 +110,20 @@ static void on_over(void *userdata, Runtime *runtime, bool restart) {
         if (manager->stopping && manager->n_runtimes == 0)
                 manager->handler->on_idle(manager->userdata);
 }
+
+/* Who has the service for itself. */
+static const QuotaLimits one_user = {
+        .max =
+                {
+                        [QUOTA_RUNTIMES] = UINT64_MAX,
+                        [QUOTA_ENDED] = LIMIT_ENDED,
+                        [QUOTA_RING_BYTES] = UINT64_MAX,
+                        [QUOTA_CALLS] = UINT64_MAX,
+                        [QUOTA_SUBSCRIBERS] = UINT64_MAX,
+                },
+        .starts_per_second = UINT64_MAX,
+        .starts_burst = UINT64_MAX,
+};
 
 int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void *userdata, Manager **ret) {
         Manager *manager;
@@ -114,6 +149,8 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         };
         g_queue_init(&manager->all);
         g_queue_init(&manager->ended);
+        manager->quotas = quotas_new(config->quota_limits ?: &one_user);
+        manager->runtimes_max = config->runtimes_max;
 
         r = record_store_open(config->runtime_directory, &manager->context.records);
         if (r >= 0)
@@ -140,6 +177,7 @@ Manager *manager_free(Manager *manager) {
         g_hash_table_unref(manager->by_name);
         kind_set_free(manager->kinds);
         record_store_free(manager->context.records);
+        quotas_free(manager->quotas);
         g_free(manager->runtime_directory);
         g_free(manager);
         return NULL;
@@ -248,6 +286,8 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
         entry->retain_timer = sd_event_source_disable_unref(entry->retain_timer);
         g_queue_unlink(&manager->ended, &entry->in_ended);
         manager->n_runtimes++;
+        quotas_give(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_ENDED, 1);
+        quotas_add(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_RUNTIMES, 1);
         parameters = parameters_from_plan(kind, name, plan, directory);
         runtime_restart(entry->runtime, &parameters);
         return 0;
@@ -281,8 +321,30 @@ void manager_find_user(Manager *manager, uid_t uid, const char *name, UserFunc d
         done(userdata, manager->context.many_users ? ENOSYS : 0, NULL);
 }
 
-static int manager_refuse_one_more(sd_bus_error *reterr) {
-        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.", LIMIT_RUNTIMES);
+/* Whether there may be one runtime more, with a ring of that size if it is a new one. */
+static int manager_check_room(Manager *manager, uid_t uid, uint64_t ring_bytes, sd_bus_error *reterr) {
+        const QuotaLimits *limits = quotas_get_limits(manager->quotas);
+
+        if (manager->n_runtimes >= manager->runtimes_max)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.",
+                                         manager->runtimes_max);
+        if (quotas_get(manager->quotas, uid, QUOTA_RUNTIMES) >= limits->max[QUOTA_RUNTIMES])
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED,
+                                         "The user has %" PRIu64 " runtimes already, the most that one may have (%s); stop one first.",
+                                         limits->max[QUOTA_RUNTIMES], quota_key_to_string(QUOTA_RUNTIMES));
+        if (!quotas_take(manager->quotas, uid, QUOTA_RING_BYTES, ring_bytes))
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED,
+                                         "The rings of the user's runtimes would be larger together than %" PRIu64
+                                         " bytes (%s); choose smaller RingBytes, or Forget "
+                                         "runtimes that have ended.",
+                                         limits->max[QUOTA_RING_BYTES], quota_key_to_string(QUOTA_RING_BYTES));
+        quotas_give(manager->quotas, uid, QUOTA_RING_BYTES, ring_bytes);
+        if (!quotas_take_start(manager->quotas, uid, (uint64_t) g_get_monotonic_time()))
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED,
+                                         "The user starts more than %" PRIu64 " runtimes a second (StartsPerSecond); try again in a "
+                                         "moment.",
+                                         limits->starts_per_second);
+        return 0;
 }
 
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr) {
@@ -303,8 +365,9 @@ int manager_start(Manager *manager, const char *kind_name, StartOptions *options
         entry = name ? g_hash_table_lookup(manager->by_name, name) : NULL;
         if (entry)
                 return manager_check_existing(entry, kind, options, ret, reterr);
-        if (manager->n_runtimes >= LIMIT_RUNTIMES)
-                return manager_refuse_one_more(reterr);
+        r = manager_check_room(manager, options->uid, options->ring_bytes, reterr);
+        if (r < 0)
+                return r;
         if (!options->id) {
                 r = manager_choose_id(manager, options->uid, &options->id);
                 if (r < 0)
@@ -381,8 +444,16 @@ Runtime *manager_next(Manager *manager, Runtime *runtime) {
         return next ? ((Entry *) next->data)->runtime : NULL;
 }
 
-unsigned manager_get_n_runtimes(const Manager *manager) {
-        return manager->n_runtimes;
+unsigned manager_get_n_runtimes(const Manager *manager, uid_t uid) {
+        return (unsigned) quotas_get(manager->quotas, uid, QUOTA_RUNTIMES);
+}
+
+unsigned manager_get_runtimes_max(const Manager *manager) {
+        return manager->runtimes_max;
+}
+
+Quotas *manager_get_quotas(Manager *manager) {
+        return manager->quotas;
 }
 
 const KindSet *manager_get_kinds(const Manager *manager) {
@@ -424,9 +495,10 @@ int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error 
         r = manager_plan_restart(manager, entry, &plan, &kind, reterr);
         if (r < 0)
                 return r;
-        if (entry->ended && manager->n_runtimes >= LIMIT_RUNTIMES)
-                return manager_refuse_one_more(reterr);
         if (entry->ended) {
+                r = manager_check_room(manager, runtime_get_uid(runtime), 0, reterr);
+                if (r < 0)
+                        return r;
                 manager_restart_ended(manager, entry);
                 return 0;
         }

@@ -8,6 +8,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/kind.h"
+#include "core/quota.h"
 #include "core/runtime.h"
 
 typedef struct Manager Manager;
@@ -23,6 +24,8 @@ typedef struct ManagerConfig {
         bool many_users;                     /* of the system bus: runtimes are for users that their options name */
         const char *const *kind_directories; /* lowest priority first */
         const char *const *reserved_options; /* names that no kind may give to an option of its own */
+        const QuotaLimits *quota_limits;     /* NULL: one user, who has all there is */
+        unsigned runtimes_max;               /* of all users, that haven't ended */
 } ManagerConfig;
 
 /* What the runtimes' handler can't say: it comes and goes. */
@@ -69,7 +72,10 @@ int manager_find_by_pid(Manager *manager, pid_t pid, Runtime **ret, sd_bus_error
 
 /* All runtimes in the order of their start: NULL begins, NULL ends. */
 Runtime *manager_next(Manager *manager, Runtime *runtime);
-unsigned manager_get_n_runtimes(const Manager *manager); /* that have not ended */
+unsigned manager_get_n_runtimes(const Manager *manager, uid_t uid); /* that have not ended */
+unsigned manager_get_runtimes_max(const Manager *manager);
+/* What a user may have; it counts what the manager holds, and is for the bus to count what that holds. */
+Quotas *manager_get_quotas(Manager *manager);
 
 const KindSet *manager_get_kinds(const Manager *manager);
 /* Whether a runtime of this kind could be started, as far as its program goes; ret_problem tells why not. */

@@ -17,6 +17,7 @@
 #include "core/cgroup.h"
 #include "core/manager.h"
 #include "core/sd-autoptr.h"
+#include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
 #include "util/paths.h"
@@ -203,6 +204,7 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 .fd_limit = &daemon->fd_limit,
                 .kind_directories = (const char *const *) daemon->kind_directories,
                 .reserved_options = start_request_names(),
+                .runtimes_max = LIMIT_RUNTIMES,
         };
         r = manager_new(&config, service_get_manager_handler(), service_get_manager_userdata(daemon->service), &daemon->manager);
         if (r == -EWOULDBLOCK)
