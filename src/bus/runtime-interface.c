@@ -231,6 +231,7 @@ typedef struct LimitsCall {
         Bus *bus;
         char *name;
         LimitSet limits;
+        unsigned keys;
         sd_bus_message *call;
 } LimitsCall;
 
@@ -242,7 +243,7 @@ static void on_limits_set(void *userdata, const sd_bus_error *error) {
                 (void) sd_bus_reply_method_errorf(limits->call, RM_ERROR_INVALID_OPTION, "systemd refused the limits: %s", error->message);
         else {
                 if (runtime)
-                        runtime_limits_changed(runtime, &limits->limits);
+                        runtime_limits_changed(runtime, &limits->limits, limits->keys);
                 (void) sd_bus_reply_method_return(limits->call, NULL);
         }
         sd_bus_message_unref(limits->call);
@@ -261,7 +262,7 @@ static int method_set_limits(sd_bus_message *call, void *userdata, sd_bus_error 
         if (r < 0)
                 return r;
         limits = g_new(LimitsCall, 1);
-        *limits = (LimitsCall){object->bus, g_strdup(runtime_get_name(object->runtime)), set, sd_bus_message_ref(call)};
+        *limits = (LimitsCall){object->bus, g_strdup(runtime_get_name(object->runtime)), set, keys, sd_bus_message_ref(call)};
         r = runtime_set_limits(object->runtime, &set, keys, on_limits_set, limits, reterr);
         if (r < 0) {
                 sd_bus_message_unref(limits->call);

@@ -71,6 +71,7 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
                 .handshake_usec = runtime->kind->handshake.type == KIND_HANDSHAKE_PROTOCOL ? runtime->handshake_timeout_usec + HANDSHAKE_SLACK_USEC : 0,
                 .abandon_usec = ABANDON_USEC,
         };
+        const uint64_t memory_high = runtime->limits.value[LIMIT_MEMORY_HIGH];
         SpecBuilder *spec;
 
         spec = spec_new(&header);
@@ -82,6 +83,8 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
                 spec_add_string(spec, SPEC_ENVIRONMENT, *entry);
         if (header.transport == SPEC_TRANSPORT_LINE)
                 spec_add_string(spec, SPEC_LINE, runtime->kind->handshake.line);
+        if (memory_high != UINT64_MAX)
+                spec_add(spec, SPEC_MEMORY_HIGH, &memory_high, sizeof(memory_high));
         for (size_t i = 0; i < runtime->plan->n_steps; i++) {
                 const KindPlanStep *step = &runtime->plan->steps[i];
 

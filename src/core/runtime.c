@@ -392,7 +392,8 @@ int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata,
 int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr) {
         int r;
 
-        r = runtime->scope && runtime->scope_up ? scope_set_limits(runtime->scope, limits, keys, done, userdata) : -ENOTCONN;
+        /* Not before its keeper has set those that it was started with. */
+        r = runtime->scope && runtime->scope_up && runtime->started ? scope_set_limits(runtime->scope, limits, keys, done, userdata) : -ENOTCONN;
         if (r == -EBUSY)
                 return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "Other limits are just being set; try again.");
         if (r < 0)
@@ -401,12 +402,21 @@ int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, 
         return 0;
 }
 
-void runtime_limits_changed(Runtime *runtime, const LimitSet *limits) {
+/* What the payload has of its own; a kernel that doesn't know a limit can't be told it, and then systemd couldn't either. */
+static void runtime_limit_payload(const Runtime *runtime, unsigned keys) {
+        const uint64_t *value = runtime->limits.value;
+
+        if (runtime->control_group[0] == '\0')
+                return;
+        if (keys & (1U << LIMIT_MEMORY_MAX))
+                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, "memory.max", limit_payload_memory(value[LIMIT_MEMORY_MAX]));
+        if (keys & (1U << LIMIT_MEMORY_HIGH))
+                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, "memory.high", value[LIMIT_MEMORY_HIGH]);
+}
+
+void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned keys) {
         runtime->limits = *limits;
-        if (runtime->control_group[0] != '\0') {
-                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, "memory.max", limit_payload_memory(limits->value[LIMIT_MEMORY_MAX]));
-                cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, "memory.high", limit_payload_memory(limits->value[LIMIT_MEMORY_HIGH]));
-        }
+        runtime_limit_payload(runtime, keys);
         runtime_changed(runtime, RUNTIME_PROPERTY_LIMITS);
         runtime_announce(runtime);
 }

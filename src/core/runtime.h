@@ -133,8 +133,8 @@ int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, 
 int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 /* keys: bits (1 << LimitKey) of those to set. */
 int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr);
-/* To be called when they are set. */
-void runtime_limits_changed(Runtime *runtime, const LimitSet *limits);
+/* To be called when they are set for the unit: sets what is the payload's. */
+void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned keys);
 /* Asks for one on_output() when there is a line after that number. */
 void runtime_watch_output(Runtime *runtime, uint64_t after);
 

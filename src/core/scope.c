@@ -226,13 +226,15 @@ static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         return 0;
 }
 
+/* What is the payload's is only ever taken away from the unit, which has it if an older daemon made it. */
 static int append_limits(sd_bus_message *message, const LimitSet *limits, unsigned keys) {
         for (size_t i = 0; i < _LIMIT_KEY_MAX; i++) {
+                uint64_t value = limit_key_table[i].of_payload ? UINT64_MAX : limits->value[i];
                 int r;
 
                 if (!(keys & (1U << i)))
                         continue;
-                r = sd_bus_message_append(message, "(sv)", limit_key_table[i].name, "t", limits->value[i]);
+                r = sd_bus_message_append(message, "(sv)", limit_key_table[i].name, "t", value);
                 if (r < 0)
                         return r;
         }
@@ -263,7 +265,7 @@ static int scope_call_start(Scope *scope) {
                 if (r < 0)
                         return r;
         }
-        r = append_limits(message, &scope->limits, limit_set_keys(&scope->limits));
+        r = append_limits(message, &scope->limits, limit_set_unit_keys(&scope->limits));
         if (r < 0)
                 return r;
         r = sd_bus_message_close_container(message);

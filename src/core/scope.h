@@ -71,5 +71,5 @@ const char *scope_unit(const Scope *scope);
 void scope_stop(Scope *scope);
 /* SIGKILL to all of the unit, the keeper too. */
 void scope_kill(Scope *scope);
-/* keys: bits (1 << LimitKey) of those to set. */
+/* keys: bits (1 << LimitKey) of those to set; what is of the payload is taken away from the unit, if it has it. */
 int scope_set_limits(Scope *scope, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata);

@@ -121,14 +121,14 @@ static void enable_controllers(int scope_fd) {
 }
 
 /* See limit_payload_memory(). Later changes are the daemon's. */
-static void limit_memory(int scope_fd, int payload_fd, const char *file) {
+static void limit_memory(int scope_fd, int payload_fd) {
         char buffer[32];
 
         /* "max" is no number. */
-        if (read_file_at(scope_fd, file, buffer, sizeof(buffer)) <= 0 || buffer[0] < '0' || buffer[0] > '9')
+        if (read_file_at(scope_fd, "memory.max", buffer, sizeof(buffer)) <= 0 || buffer[0] < '0' || buffer[0] > '9')
                 return;
         (void) snprintf(buffer, sizeof(buffer), "%" PRIu64, limit_payload_memory(strtoull(buffer, NULL, 10)));
-        (void) write_file_at(payload_fd, file, buffer);
+        (void) write_file_at(payload_fd, "memory.max", buffer);
 }
 
 int cgroup_prepare(Cgroup *cgroup) {
@@ -158,8 +158,7 @@ int cgroup_prepare(Cgroup *cgroup) {
         if (r < 0)
                 return r;
         enable_controllers(scope_fd);
-        limit_memory(scope_fd, payload_fd, "memory.max");
-        limit_memory(scope_fd, payload_fd, "memory.high");
+        limit_memory(scope_fd, payload_fd);
 
         *cgroup = (Cgroup){
                 .kill_fd = openat(payload_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC),
@@ -174,6 +173,15 @@ void cgroup_done(Cgroup *cgroup) {
         fd_close(cgroup->events_fd);
         fd_close(cgroup->kill_fd);
         *cgroup = CGROUP_EMPTY;
+}
+
+void cgroup_set_memory_high(const Cgroup *cgroup, uint64_t bytes) {
+        char buffer[32];
+
+        if (bytes == UINT64_MAX)
+                return;
+        (void) snprintf(buffer, sizeof(buffer), "%" PRIu64, bytes);
+        (void) write_file_at(cgroup->payload_fd, "memory.high", buffer);
 }
 
 uint64_t cgroup_keyed_value(const char *text, const char *key) {

@@ -15,6 +15,9 @@ typedef struct Cgroup {
 int cgroup_prepare(Cgroup *cgroup);
 void cgroup_done(Cgroup *cgroup);
 
+/* Holds back the payload, and not us, at so many bytes, where the kernel can; UINT64_MAX: as it is. Later changes are the daemon's. */
+void cgroup_set_memory_high(const Cgroup *cgroup, uint64_t bytes);
+
 /* 1 if a process lives anywhere in the payload, 0 if none, negative errno. Rearms events_fd. */
 int cgroup_is_populated(const Cgroup *cgroup);
 

@@ -66,8 +66,8 @@ void memory_set_score(pid_t pid, int score) {
 }
 
 void memory_open(Memory *memory, const Cgroup *cgroup) {
-        /* The limits are the scope's, and the events of all below it are its own too. */
-        memory->events_fd = openat(cgroup->payload_fd, "../memory.events", O_RDONLY | O_CLOEXEC);
+        /* MemoryHigh= is the payload's alone, and a kill is counted where the victim was, whosever limit it was for. */
+        memory->events_fd = openat(cgroup->payload_fd, "memory.events", O_RDONLY | O_CLOEXEC);
 }
 
 void memory_close(Memory *memory) {

@@ -9,7 +9,7 @@
 #define MEMORY_SCORE_NONE INT32_MIN
 
 typedef struct Memory {
-        int events_fd;          /* the scope's memory.events: POLLPRI when that changes; -EBADF without a memory controller */
+        int events_fd;          /* the payload's memory.events: POLLPRI when that changes; -EBADF without a memory controller */
         uint64_t look_usec;     /* CLOCK_MONOTONIC when to look next, whatever the kernel says */
         bool settling;          /* until then the kernel isn't listened to */
         uint64_t seen;          /* kills in the payload at the last look */

@@ -55,6 +55,9 @@ static int plan_check(Plan *plan) {
                         break;
                 case SPEC_ENVIRONMENT:
                         break;
+                case SPEC_MEMORY_HIGH:
+                        memcpy(&plan->memory_high, bytes, sizeof(plan->memory_high));
+                        break;
                 case _SPEC_TYPE_MAX:
                         return -EBADMSG;
                 }
@@ -70,7 +73,7 @@ static int plan_check(Plan *plan) {
 }
 
 int plan_load(Plan *ret, int spec_fd) {
-        Plan plan = {};
+        Plan plan = {.memory_high = UINT64_MAX};
         int r;
 
         r = spec_map(&plan.spec, spec_fd);

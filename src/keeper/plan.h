@@ -10,6 +10,7 @@ typedef struct Plan {
         const char *directory;
         const char *working_directory; /* NULL: / */
         const char *line;              /* NULL: none */
+        uint64_t memory_high;          /* UINT64_MAX: none */
 } Plan;
 
 /* One command, ready for execve(). Owns the two arrays, not the strings. */

@@ -30,6 +30,7 @@ static int prepare(Keeper *keeper, enum link_stage *ret_stage) {
                 r = cgroup_prepare(&keeper->cgroup);
                 if (r < 0)
                         return r;
+                cgroup_set_memory_high(&keeper->cgroup, keeper->plan.memory_high);
                 memory_open(&keeper->memory, &keeper->cgroup);
         }
 

@@ -28,6 +28,18 @@ static size_t padded_size(size_t size) {
         return ALIGN_TO(size + 1, 4);
 }
 
+/* Of a record that is a number; 0 for a string. */
+static size_t number_size(uint32_t type) {
+        switch (type) {
+        case SPEC_COMMAND:
+                return sizeof(uint32_t);
+        case SPEC_MEMORY_HIGH:
+                return sizeof(uint64_t);
+        default:
+                return 0;
+        }
+}
+
 static bool builder_reserve(SpecBuilder *spec, size_t more) {
         size_t capacity = spec->capacity;
         uint8_t *bytes;
@@ -171,6 +183,7 @@ void spec_rewind(SpecView *view) {
 int spec_next(SpecView *view, enum spec_type *ret_type, const void **ret_bytes, size_t *ret_size) {
         struct spec_record record;
         const uint8_t *bytes;
+        size_t number;
 
         if (view->offset == view->size)
                 return 0;
@@ -183,7 +196,8 @@ int spec_next(SpecView *view, enum spec_type *ret_type, const void **ret_bytes, 
                 return -EBADMSG;
         if (record.type == 0 || record.type >= _SPEC_TYPE_MAX || bytes[record.size] != '\0')
                 return -EBADMSG;
-        if (record.type == SPEC_COMMAND ? record.size != sizeof(uint32_t) : memchr(bytes, '\0', record.size) != NULL)
+        number = number_size(record.type);
+        if (number > 0 ? record.size != number : memchr(bytes, '\0', record.size) != NULL)
                 return -EBADMSG;
 
         view->offset += sizeof(record) + padded_size(record.size);

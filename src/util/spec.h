@@ -49,6 +49,7 @@ enum spec_type {
         SPEC_ENVIRONMENT,       /* one "A=B", for all commands */
         SPEC_WORKING_DIRECTORY, /* absolute; once */
         SPEC_LINE,              /* POSIX extended regular expression; with SPEC_TRANSPORT_LINE */
+        SPEC_MEMORY_HIGH,       /* uint64_t: the payload's memory.high; once, or there is none. Not said by older daemons */
         _SPEC_TYPE_MAX,
 };
 

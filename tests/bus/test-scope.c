@@ -88,6 +88,7 @@ static void start(Fixture *fixture, const char *unit, Scope **ret) {
         ScopeOptions options = {.unit = unit, .description = "A description", .slice = "some.slice", .pid = getpid(), .limits = limit_set_none()};
 
         options.limits.value[LIMIT_TASKS_MAX] = 77;
+        options.limits.value[LIMIT_MEMORY_HIGH] = 1 << 23;
         g_assert_cmpint(scope_start(fixture->bus, &options, &handler, fixture, ret), >=, 0);
 }
 
@@ -132,6 +133,7 @@ static void test_what_is_asked_for(void) {
         assert_property(properties, "OOMPolicy", "'continue'");
         assert_property(properties, "TasksMax", "77");
         assert_property(properties, "MemoryMax", "nothing");
+        assert_property(properties, "MemoryHigh", "nothing");
         g_assert_cmpstr(scope_unit(fixture->scope), ==, A);
 }
 
@@ -284,11 +286,12 @@ static void on_limits(void *userdata, const sd_bus_error *error) {
 static void test_limits(void) {
         g_autoptr(Fixture) fixture = active_new(FAKE_START);
         g_autoptr(GVariant) properties = NULL;
-        const unsigned keys = (1U << LIMIT_MEMORY_MAX) | (1U << LIMIT_TASKS_MAX);
+        const unsigned keys = (1U << LIMIT_MEMORY_MAX) | (1U << LIMIT_MEMORY_HIGH) | (1U << LIMIT_TASKS_MAX);
         LimitSet limits = limit_set_none();
         LimitsDone done = {0};
 
         limits.value[LIMIT_MEMORY_MAX] = 1 << 24;
+        limits.value[LIMIT_MEMORY_HIGH] = 1 << 23;
         g_assert_cmpint(scope_set_limits(fixture->scope, &limits, keys, on_limits, &done), ==, 0);
         g_assert_cmpint(scope_set_limits(fixture->scope, &limits, keys, on_limits, &done), ==, -EBUSY);
         AWAIT(done.n == 1);
@@ -298,6 +301,8 @@ static void test_limits(void) {
         /* What is no longer limited is told too. */
         assert_property(properties, "TasksMax", "18446744073709551615");
         assert_property(properties, "CPUWeight", "nothing");
+        /* The payload's alone: a unit that was given it by an older version is rid of it. */
+        assert_property(properties, "MemoryHigh", "18446744073709551615");
 
         fake_systemd_set_refuse_properties(fixture->fake);
         g_assert_cmpint(scope_set_limits(fixture->scope, &limits, keys, on_limits, &done), ==, 0);

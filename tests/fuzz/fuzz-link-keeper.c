@@ -344,6 +344,7 @@ static int make_spec(void) {
                 .abandon_usec = more & 4 ? 0 : 120 * USEC_PER_SEC,
         };
         SpecBuilder *spec = spec_new(&header);
+        const uint64_t memory_high = UINT64_C(1) << 20;
         int fd;
 
         model->n_commands = choice / 16 % 3 + 1U;
@@ -359,6 +360,7 @@ static int make_spec(void) {
                 spec_add_string(spec, SPEC_ARGUMENT, argument);
         }
         spec_add_string(spec, SPEC_LINE, "a");
+        spec_add(spec, SPEC_MEMORY_HIGH, &memory_high, sizeof(memory_high));
         fd = spec_to_memfd(spec);
         spec_free(spec);
         g_assert_cmpint(fd, >=, 0);

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "core/cgroup.h"
 #include "harness.h"
 #include "util/names.h"
 
@@ -208,19 +209,33 @@ static guint64 unit_limit(Harness *h, const char *path, const char *limit) {
         return g_variant_get_uint64(value);
 }
 
+/* Nothing without a memory controller. */
+static void assert_memory_high(Harness *h, const char *path, const char *expected) {
+        g_autofree char *cgroup = client_get_string(h->client, path, "ControlGroup"), *text = NULL;
+        g_autofree char *file = g_build_filename(cgroup_mount(), cgroup, RM_CGROUP_PAYLOAD, "memory.high", NULL);
+
+        if (g_file_get_contents(file, &text, NULL, NULL))
+                g_assert_cmpstr(text, ==, expected);
+}
+
 static void test_limits_at_start(Harness *h) {
         g_autofree char *path = NULL;
         g_autoptr(GVariant) limits = NULL;
 
         harness_add_kind(h, "limited", "[Kind]\n[Limits]\nTasksMax=50\nMemoryMax=512M\n");
         harness_start_daemon(h, NULL);
-        path = client_start(h->client, "limited", options_shell("exec sleep 1000", "{'TasksMax': <uint64 60>, 'CPUQuotaPerSecUSec': <uint64 1500000>}"));
+        path = client_start(
+                h->client, "limited",
+                options_shell("exec sleep 1000", "{'TasksMax': <uint64 60>, 'CPUQuotaPerSecUSec': <uint64 1500000>, 'MemoryHigh': <uint64 268435456>}"));
         limits = client_get(h->client, path, "Limits");
-        report_check(limits, "{'TasksMax': <uint64 60>, 'MemoryMax': <uint64 536870912>, 'CPUQuotaPerSecUSec': <uint64 1500000>}",
-                     "MemoryHigh CPUWeight IOWeight");
+        report_check(limits,
+                     "{'TasksMax': <uint64 60>, 'MemoryMax': <uint64 536870912>, 'CPUQuotaPerSecUSec': <uint64 1500000>, 'MemoryHigh': <uint64 268435456>}",
+                     "CPUWeight IOWeight");
         g_assert_cmpuint(unit_limit(h, path, "TasksMax"), ==, 60);
         g_assert_cmpuint(unit_limit(h, path, "MemoryMax"), ==, 536870912);
         g_assert_cmpuint(unit_limit(h, path, "CPUQuotaPerSecUSec"), ==, 1500000);
+        g_assert_cmpuint(unit_limit(h, path, "MemoryHigh"), ==, G_MAXUINT64);
+        assert_memory_high(h, path, "268435456\n");
         client_stop(h->client, path);
         g_variant_unref(client_wait_ended(h->client, path));
 }
@@ -235,7 +250,9 @@ static void test_set_limits(Harness *h) {
         g_ptr_array_set_size(h->client->signals, 0);
         g_variant_unref(client_call(h->client, path, "SetLimits", g_variant_new_parsed("({'TasksMax': <uint64 77>, 'MemoryHigh': <uint64 104857600>},)")));
         g_assert_cmpuint(unit_limit(h, path, "TasksMax"), ==, 77);
-        g_assert_cmpuint(unit_limit(h, path, "MemoryHigh"), ==, 104857600);
+        /* The payload's alone. */
+        g_assert_cmpuint(unit_limit(h, path, "MemoryHigh"), ==, G_MAXUINT64);
+        assert_memory_high(h, path, "104857600\n");
         g_assert_cmpuint(unit_limit(h, path, "CPUWeight"), ==, 50);
         limits = client_get(h->client, path, "Limits");
         report_check(limits, "{'TasksMax': <uint64 77>, 'MemoryHigh': <uint64 104857600>, 'CPUWeight': <uint64 50>}", "MemoryMax");
@@ -247,6 +264,7 @@ static void test_set_limits(Harness *h) {
         lifted = client_get(h->client, path, "Limits");
         report_check(lifted, "{'TasksMax': <uint64 77>}", "MemoryHigh");
         g_assert_cmpuint(unit_limit(h, path, "MemoryHigh"), ==, G_MAXUINT64);
+        assert_memory_high(h, path, "max\n");
 
         client_stop(h->client, path);
         g_variant_unref(client_wait_ended(h->client, path));

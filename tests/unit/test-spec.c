@@ -29,6 +29,7 @@ static int memfd_with(const void *bytes, size_t size) {
 static void test_what_is_built_is_walked(void) {
         static const char *const strings[] = {"", "a", "ab", "abc", "abcd", "abcde"};
         SpecBuilder *spec = builder_new();
+        const uint64_t memory_high = UINT64_C(5) << 32;
         uint32_t setup = 1;
         enum spec_type type;
         const void *bytes;
@@ -36,6 +37,7 @@ static void test_what_is_built_is_walked(void) {
         size_t size;
         int fd;
 
+        spec_add(spec, SPEC_MEMORY_HIGH, &memory_high, sizeof(memory_high));
         spec_add(spec, SPEC_COMMAND, &setup, sizeof(setup));
         for (unsigned i = 0; i < G_N_ELEMENTS(strings); i++)
                 spec_add_string(spec, SPEC_ARGUMENT, strings[i]);
@@ -50,6 +52,9 @@ static void test_what_is_built_is_walked(void) {
         g_assert_cmpuint(view.header->abandon_usec, ==, 6);
 
         for (unsigned round = 0; round < 2; round++) {
+                g_assert_cmpint(spec_next(&view, &type, &bytes, &size), ==, 1);
+                g_assert_cmpint(type, ==, SPEC_MEMORY_HIGH);
+                g_assert_cmpmem(bytes, size, &memory_high, sizeof(memory_high));
                 g_assert_cmpint(spec_next(&view, &type, &bytes, &size), ==, 1);
                 g_assert_cmpint(type, ==, SPEC_COMMAND);
                 g_assert_cmpmem(bytes, size, &setup, sizeof(setup));
@@ -135,6 +140,8 @@ static void test_refuses_broken_records(void) {
         BROKEN(SPEC_ARGUMENT, 7, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h');
         BROKEN(SPEC_ARGUMENT, 7, 'a', 0, 'c', 'd', 'e', 'f', 'g', 0);
         BROKEN(SPEC_COMMAND, 5, 1);
+        BROKEN(SPEC_MEMORY_HIGH, 4, 1);
+        BROKEN(SPEC_MEMORY_HIGH, 7, 1);
         BROKEN(SPEC_ARGUMENT, 3, 'a', 'b', 'c', 0, 'x');
 #undef BROKEN
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "core/cgroup.h"
 #include "harness.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -213,10 +214,77 @@ static void test_memory_high(Harness *h) {
         g_assert_cmpuint(count_warnings(h, path, "memory-high"), >=, 2);
         client_stop(h->client, path);
         report = client_wait_ended(h->client, path);
-        /* A limit that is passed far enough holds back the whole scope: then the keeper may not come to tell before the unit is killed, and what it counted is
-         * absent. */
-        report_check(report, "{'Result': <'stopped'>, 'RequestedBy': <'client'>}", NULL);
+        report_check(report, "{'Result': <'stopped'>, 'RequestedBy': <'client'>, 'OOMKills': <uint64 0>}", NULL);
+        g_assert_cmpuint(report_number(report, "MemoryPeak"), >, 16 * MIB);
         g_assert_cmpuint(count_warnings(h, path, "oom-kill"), ==, 0);
+}
+
+static char *read_of_cgroup(Harness *h, const char *path, const char *file) {
+        g_autofree char *cgroup = client_get_string(h->client, path, "ControlGroup"), *name = g_build_filename(cgroup_mount(), cgroup, file, NULL),
+                        *text = NULL;
+
+        g_assert_true(g_file_get_contents(name, &text, NULL, NULL));
+        g_strchomp(text);
+        return g_steal_pointer(&text);
+}
+
+static void assert_memory_high(Harness *h, const char *path, const char *expected) {
+        g_autofree char *payload = read_of_cgroup(h, path, "payload/memory.high"), *keeper = read_of_cgroup(h, path, "keeper/memory.high");
+        g_autofree char *scope = read_of_cgroup(h, path, "memory.high"), *unit = client_get_string(h->client, path, "Unit");
+        g_autoptr(GVariant) value = harness_get_unit_property(unit, "Scope", "MemoryHigh");
+
+        g_assert_cmpstr(payload, ==, expected);
+        g_assert_cmpstr(keeper, ==, "max");
+        g_assert_cmpstr(scope, ==, "max");
+        g_assert_cmpuint(g_variant_get_uint64(value), ==, G_MAXUINT64);
+}
+
+static void set_memory_high(Harness *h, const char *path, guint64 bytes) {
+        g_variant_unref(client_call(h->client, path, "SetLimits", g_variant_new_parsed("({'MemoryHigh': <%t>},)", bytes)));
+}
+
+/* As it was given, through all that systemd does to the unit. */
+static void test_memory_high_of_payload(Harness *h) {
+        g_autofree char *path = NULL, *max = NULL;
+
+        harness_start_daemon(h, NULL);
+        path = start_hog(h, "exec sleep 1000", "{'MemoryHigh': <uint64 25165824>}");
+        assert_memory_high(h, path, "25165824");
+        set_memory_max(h, path, 64 * MIB);
+        max = read_of_cgroup(h, path, "payload/memory.max");
+        g_assert_cmpstr(max, ==, "62914560");
+        assert_memory_high(h, path, "25165824");
+        harness_call_systemd("Reload", NULL);
+        assert_memory_high(h, path, "25165824");
+        set_memory_high(h, path, 32 * MIB);
+        assert_memory_high(h, path, "33554432");
+        harness_kill_daemon(h);
+        harness_start_daemon(h, NULL);
+        assert_memory_high(h, path, "33554432");
+        set_memory_high(h, path, G_MAXUINT64);
+        assert_memory_high(h, path, "max");
+        client_stop(h->client, path);
+        g_variant_unref(client_wait_ended(h->client, path));
+}
+
+/* Held back while it is there, and not a moment longer. */
+static void test_changed_memory_high(Harness *h) {
+        g_autofree char *path = NULL;
+        g_autoptr(GVariant) report = NULL;
+        const char *code;
+
+        harness_start_daemon(h, NULL);
+        path = start_hog(h, "read line; exec $hog memory 200", "{'Input': <'pipe'>}");
+        set_memory_high(h, path, 24 * MIB);
+        write_line(h, path);
+        g_variant_get_child(client_wait_signal(h->client, path, "Warning")->parameters, 0, "&s", &code);
+        g_assert_cmpstr(code, ==, "memory-high");
+        set_memory_high(h, path, G_MAXUINT64);
+        client_wait_text(h->client, path, "full");
+        client_stop(h->client, path);
+        report = client_wait_ended(h->client, path);
+        report_check(report, "{'Result': <'stopped'>, 'OOMKills': <uint64 0>}", NULL);
+        g_assert_cmpuint(report_number(report, "MemoryPeak"), >=, 200 * MIB);
 }
 
 int main(int argc, char *argv[]) {
@@ -229,6 +297,8 @@ int main(int argc, char *argv[]) {
                 {"memory-in-report-and-usage-is-what-was-taken", test_memory_peak},
                 {"a-changed-memory-max-holds-at-once", test_changed_memory_max},
                 {"pressure-by-memory-high-is-a-warning-now-and-then", test_memory_high},
+                {"memory-high-is-the-payloads-alone", test_memory_high_of_payload},
+                {"a-changed-memory-high-holds-at-once", test_changed_memory_high},
         };
 
         if (!g_getenv("WITH_VM_BOOT")) {
