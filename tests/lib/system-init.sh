@@ -91,6 +91,8 @@ mkdir -p "$root/var/log/journal"
 if [ -n "$install" ]; then
         DESTDIR=$root meson install -C "$build_dir" --no-rebuild --quiet >"$top/log" 2>&1 ||
                 give_up "meson install failed"
+        # What a package's installation does too: the message bus must know this user when it starts.
+        systemd-sysusers --root="$root" runtime-manager.conf >"$top/log" 2>&1 || give_up "systemd-sysusers failed"
         : >"$top/log"
 fi
 
