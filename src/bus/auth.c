@@ -288,11 +288,13 @@ static void question_init_manage(Question *question, sd_bus_message *call, const
         question->name = target->name;
 }
 
-static void question_init_restart(Question *question, sd_bus_message *call, uid_t caller, const AuthTarget *target) {
-        question_init(question, target->uid == caller ? RM_ACTION_START : RM_ACTION_START_AS_USER);
+static void question_init_start(Question *question, sd_bus_message *call, uid_t caller, const AuthStart *start) {
+        question_init(question, start->uid == caller ? RM_ACTION_START : RM_ACTION_START_AS_USER);
         question_add(question, "verb", sd_bus_message_get_member(call));
-        question_add(question, "id", target->name);
-        question_add_uid(question, "owner", target->uid);
+        question_add(question, "kind", start->kind ?: "");
+        question_add(question, "id", start->id ?: "");
+        question_add(question, "user", start->user ?: "");
+        question_add_uid(question, "owner", start->uid);
 }
 
 /* 1: allowed. 0: asked. Negative: refused. */
@@ -305,6 +307,7 @@ static int auth_require(Auth *auth, sd_bus_message *call, uid_t caller, const Qu
 /* As auth_require(). target: NULL: it is about none. */
 static int auth_check_need(Auth *auth, sd_bus_message *call, uid_t caller, AuthNeed need, const AuthTarget *target, sd_bus_error *reterr) {
         g_auto(Question) question = {};
+        AuthStart start;
 
         switch (need) {
         case AUTH_ANYBODY:
@@ -316,7 +319,8 @@ static int auth_check_need(Auth *auth, sd_bus_message *call, uid_t caller, AuthN
                 /* Nowhere else than at a runtime's path there is such a method. Who only manages it isn't its starter. */
                 if (!target || !auth_may_see(auth, caller, target->uid, target->starter_uid))
                         return 1;
-                question_init_restart(&question, call, caller, target);
+                start = (AuthStart){target->kind, target->name, target->uid, target->user};
+                question_init_start(&question, call, caller, &start);
                 return auth_require(auth, call, caller, &question, reterr);
         case AUTH_ADMIN:
                 question_init_manage(&question, call, NULL);
@@ -381,12 +385,7 @@ int auth_check_start(Auth *auth, sd_bus_message *call, uid_t caller, const AuthS
                 return 1;
         if (start->uid == 0 && caller != 0)
                 return sd_bus_error_set(reterr, SD_BUS_ERROR_ACCESS_DENIED, "Only root may start runtimes as root.");
-        question_init(&question, start->uid == caller ? RM_ACTION_START : RM_ACTION_START_AS_USER);
-        question_add(&question, "verb", sd_bus_message_get_member(call));
-        question_add(&question, "kind", start->kind);
-        question_add(&question, "id", start->id ?: "");
-        question_add(&question, "user", start->user);
-        question_add_uid(&question, "owner", start->uid);
+        question_init_start(&question, call, caller, start);
         return auth_require(auth, call, caller, &question, reterr);
 }
 

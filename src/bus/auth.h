@@ -41,6 +41,8 @@ typedef struct AuthTarget {
         uid_t uid;         /* as whom it runs, or would, going by the name; UID_NOBODYS: no runtime can have that name */
         bool exists;       /* then also: */
         uid_t starter_uid; /* who has started it */
+        const char *kind;  /* borrowed */
+        const char *user;  /* borrowed: the name of uid */
         char name[64];     /* u<uid>_<id>, whether there is such a runtime or not */
 } AuthTarget;
 

@@ -45,8 +45,11 @@ static void find_target(void *userdata, uid_t caller, const char *text, bool is_
         ret->uid = uid;
         g_strlcpy(ret->name, name, sizeof(ret->name));
         ret->exists = row;
-        if (row)
-                ret->starter_uid = row->starter_uid;
+        if (!row)
+                return;
+        ret->starter_uid = row->starter_uid;
+        ret->kind = "mix-standalone";
+        ret->user = "alice";
 }
 
 static const AuthHandler handler = {find_target};

@@ -213,13 +213,19 @@ static void test_a_restart_takes_what_a_start_takes(void) {
         g_autoptr(Fixture) fixture = fixture_new(AUTH_MODE_SYSTEM);
         g_autoptr(Call) own = call_wait(fixture, fixture->alice, RUNTIME("u1001_mine"), RM_RUNTIME_INTERFACE, "Restart", NULL, FALSE);
         g_autoptr(Call) other = NULL;
+        const FakePolkitQuestion *question;
 
         assert_done(own, "Restart u1001_mine 1001;");
         g_assert_cmpstr(fake_polkit_get_question(fixture->polkit, 0)->action, ==, RM_ACTION_START);
         fake_polkit_set_answer(fixture->polkit, FAKE_POLKIT_NO);
         other = call_wait(fixture, fixture->bob, RUNTIME("u1001_for_alice"), RM_RUNTIME_INTERFACE, "Restart", NULL, FALSE);
         assert_refused(other, "org.freedesktop.DBus.Error.AccessDenied");
-        g_assert_cmpstr(fake_polkit_get_question(fixture->polkit, 1)->action, ==, RM_ACTION_START_AS_USER);
+        question = fake_polkit_get_question(fixture->polkit, 1);
+        g_assert_cmpstr(question->action, ==, RM_ACTION_START_AS_USER);
+        g_assert_cmpstr(fake_polkit_question_get_detail(question, "verb"), ==, "Restart");
+        g_assert_cmpstr(fake_polkit_question_get_detail(question, "kind"), ==, "mix-standalone");
+        g_assert_cmpstr(fake_polkit_question_get_detail(question, "user"), ==, "alice");
+        g_assert_cmpstr(fake_polkit_question_get_detail(question, "id"), ==, "u1001_for_alice");
 }
 
 static void test_reload_is_for_admins(void) {

@@ -116,6 +116,39 @@ static void test_a_caller_that_leaves(void) {
         assert_done(other, "StartRuntime - 1002;");
 }
 
+static gboolean is_on_the_bus(Fixture *fixture, const char *name) {
+        g_autoptr(GVariant) reply = g_dbus_connection_call_sync(fixture->root->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner",
+                                                                g_variant_new("(s)", name), G_VARIANT_TYPE("(b)"), 0, -1, NULL, NULL);
+        gboolean is = FALSE;
+
+        g_assert_nonnull(reply);
+        g_variant_get(reply, "(b)", &is);
+        return is;
+}
+
+/* The service finds both in its queue: polkit's yes, and that there is nobody any more. */
+static void test_a_caller_that_leaves_with_the_answer(void) {
+        g_autoptr(Fixture) fixture = fixture_new(AUTH_MODE_SYSTEM);
+        g_autoptr(Call) call = NULL, later = NULL;
+        g_autofree char *name = g_strdup(g_dbus_connection_get_unique_name(fixture->alice->bus));
+
+        fake_polkit_set_answer(fixture->polkit, FAKE_POLKIT_WAIT);
+        call = start_begin(fixture, fixture->alice, FALSE);
+        AWAIT(fake_polkit_get_n_waiting(fixture->polkit) == 1);
+        fake_polkit_release(fixture->polkit, FAKE_POLKIT_YES);
+        fake_polkit_flush(fixture->polkit);
+        person_free(fixture->alice);
+        fixture->alice = NULL;
+        while (is_on_the_bus(fixture, name))
+                g_thread_yield();
+        /* It reads all that came before the answer to this. */
+        g_assert_cmpint(sd_bus_call_method(fixture->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetId", NULL, NULL, NULL), >=, 0);
+        AWAIT(call->done && strstr(fixture->left->str, name));
+        /* The call would have come again before a later one. */
+        later = stop(fixture, fixture->bob, RUNTIME("u1002_his"));
+        assert_done(later, "Stop u1002_his 1002;");
+}
+
 static GPtrArray *calls_new(void) {
         return g_ptr_array_new_with_free_func((GDestroyNotify) call_free);
 }
@@ -252,6 +285,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/polkit/leaves-while-it-thinks", test_polkit_leaves_while_it_thinks);
         g_test_add_func("/polkit/is-slow-and-holds-up-nobody-else", test_a_slow_polkit_holds_up_nobody_else);
         g_test_add_func("/polkit/callers/one-leaves", test_a_caller_that_leaves);
+        g_test_add_func("/polkit/callers/one-leaves-with-the-answer", test_a_caller_that_leaves_with_the_answer);
         g_test_add_func("/polkit/callers/one-leaves-and-gives-up-its-turns", test_who_leaves_gives_up_its_turns);
         g_test_add_func("/polkit/callers/the-connection-is-lost", test_the_connection_is_lost);
         g_test_add_func("/polkit/callers/many-at-once", test_many_at_once);

@@ -171,6 +171,13 @@ void fake_polkit_release(FakePolkit *polkit, FakePolkitAnswer answer) {
         g_assert_not_reached();
 }
 
+void fake_polkit_flush(FakePolkit *polkit) {
+        g_autoptr(GVariant) reply =
+                g_dbus_connection_call_sync(polkit->bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetId", NULL, NULL, 0, -1, NULL, NULL);
+
+        g_assert_nonnull(reply);
+}
+
 guint fake_polkit_get_n_questions(FakePolkit *polkit) {
         return polkit->questions->len;
 }

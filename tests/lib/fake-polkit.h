@@ -35,6 +35,8 @@ FakePolkit *fake_polkit_free(FakePolkit *polkit);
 void fake_polkit_set_answer(FakePolkit *polkit, FakePolkitAnswer answer);
 /* Answers the oldest that waits. */
 void fake_polkit_release(FakePolkit *polkit, FakePolkitAnswer answer);
+/* Its answers have reached the bus. */
+void fake_polkit_flush(FakePolkit *polkit);
 
 guint fake_polkit_get_n_questions(FakePolkit *polkit);
 guint fake_polkit_get_n_waiting(FakePolkit *polkit);
