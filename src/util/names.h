@@ -28,6 +28,11 @@
 #define RM_ERROR_CANCELLED RM_ERROR_PREFIX "Cancelled"
 #define RM_ERROR_TIMEOUT RM_ERROR_PREFIX "Timeout"
 
+/* Actions of polkit, asked for on the system bus. */
+#define RM_ACTION_START RM_BUS_NAME ".start"
+#define RM_ACTION_START_AS_USER RM_BUS_NAME ".start-as-user"
+#define RM_ACTION_MANAGE RM_BUS_NAME ".manage"
+
 #define RM_UNIT_PREFIX "runtime-"
 #define RM_USER_SLICE "app-runtimes.slice"
 
