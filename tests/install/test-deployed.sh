@@ -97,7 +97,7 @@ check "the service may not ask about actions of others" says 'Only trusted calle
 
 # The real service.
 program=$(systemctl cat runtime-manager.service | sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p')
-if "$program" --help | grep -q -e --system; then
+if "$program" --help | grep -qE -e '--system( |$)'; then
         properties=("${service[@]}" org.freedesktop.DBus.Properties GetAll s org.example.RuntimeManager)
         check "a user's call starts the service" says InterfaceVersion call_as alice "${properties[@]}"
         check "it runs as its user, without capabilities" says '^CapEff:[[:space:]]0+$' grep CapEff "/proc/$(systemctl show -P MainPID runtime-manager.service)/status"
