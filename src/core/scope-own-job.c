@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/scope-private.h"
 #include "core/sd-autoptr.h"
@@ -66,7 +65,7 @@ static int on_unit(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) 
         return 0;
 }
 
-void scope_bus_ask_restart(ScopeBus *bus, ScopeRestartFunc func, void *userdata) {
+void scope_bus_ask_restart(ScopeBus *bus, pid_t pid, ScopeRestartFunc func, void *userdata) {
         g_autoptr(sd_bus_message) message = NULL;
         int r = -ENOTCONN;
 
@@ -75,7 +74,7 @@ void scope_bus_ask_restart(ScopeBus *bus, ScopeRestartFunc func, void *userdata)
         if (bus->bus)
                 r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "GetUnitByPID");
         if (r >= 0)
-                r = sd_bus_message_append(message, "u", (uint32_t) getpid());
+                r = sd_bus_message_append(message, "u", (uint32_t) pid);
         if (r >= 0)
                 r = sd_bus_call_async(bus->bus, &bus->own_job_call, message, on_unit, bus, ASK_TIMEOUT_USEC);
         if (r < 0)

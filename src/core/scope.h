@@ -54,10 +54,10 @@ int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret);
 ScopeBus *scope_bus_free(ScopeBus *bus);
 bool scope_bus_is_connected(const ScopeBus *bus);
 
-/* Why this process is being stopped: whether a job that restarts its own unit is under way (systemctl restart), as systemd says. False if it is another job, or
- * none, or if there is nobody to ask. Called once; not after scope_bus_free(). */
+/* Why a process is being stopped: whether a job that restarts its unit is under way (systemctl restart), as systemd says. False if it is another job, or
+ * none, or if there is nobody to ask. func is called once; not after scope_bus_free(). One question at a time. */
 typedef void (*ScopeRestartFunc)(void *userdata, bool restart);
-void scope_bus_ask_restart(ScopeBus *bus, ScopeRestartFunc func, void *userdata);
+void scope_bus_ask_restart(ScopeBus *bus, pid_t pid, ScopeRestartFunc func, void *userdata);
 
 /* Asks for the unit; the handler's on_started or on_start_failed tells. */
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
+#include <unistd.h>
 
 #include "bus/service.h"
 #include "bus/start-request.h"
@@ -112,7 +113,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
                 daemon_stop(daemon);
         else if (!daemon->asking) {
                 daemon->asking = true;
-                scope_bus_ask_restart(daemon->scopes, on_restart_known, daemon);
+                scope_bus_ask_restart(daemon->scopes, getpid(), on_restart_known, daemon);
         }
         return 0;
 }
