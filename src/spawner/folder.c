@@ -152,6 +152,10 @@ static bool removal_run(Removal *removal) {
 
         if (unlinkat(folders->fd, removal->name, AT_REMOVEDIR) >= 0 || errno == ENOENT)
                 return false;
+        if (errno == ENOTDIR) {
+                (void) unlinkat(folders->fd, removal->name, 0);
+                return false;
+        }
         /* As whom it is emptied: the one whose it is. */
         if (fstatat(folders->fd, removal->name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != removal->uid)
                 return false;

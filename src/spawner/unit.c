@@ -193,8 +193,10 @@ static void scope_on_start_failed(void *userdata, const char *message) {
 static void scope_on_stopping(void *userdata) {
         Unit *unit = userdata;
 
-        if (unit->state == UNIT_UP)
-                units_tell_unit(unit->units, SPAWNER_STOPPING, unit->id);
+        if (unit->state != UNIT_UP || unit->stopping)
+                return;
+        unit->stopping = true;
+        units_tell_unit(unit->units, SPAWNER_STOPPING, unit->id);
 }
 
 static void scope_on_gone(void *userdata, ScopeResult result) {

@@ -21,6 +21,7 @@ typedef struct Unit {
         UnitName name;
         gid_t gid;
         UnitState state;
+        bool stopping; /* it has been told */
         Scope *scope;
         char *cgroup; /* where systemd has it */
         LimitSet limits;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/cgroup.h"
 #include "spawner/log.h"
@@ -38,6 +39,15 @@ void units_count_start(Units *units, int more) {
         peer_pause(units->peer, units->n_starting >= STARTING_MAX);
 }
 
+/* logind's. Whose it is matters: the daemon will name it to a process of the user. */
+static bool has_runtime_directory(uid_t uid) {
+        char path[64];
+        struct stat st;
+
+        (void) snprintf(path, sizeof(path), "/run/user/%u", (unsigned) uid);
+        return lstat(path, &st) >= 0 && S_ISDIR(st.st_mode) && st.st_uid == uid;
+}
+
 static int fill_account(struct spawner_user_is *message, const Account *account, int permitted) {
         message->uid = account->uid;
         message->gid = account->gid;
@@ -48,6 +58,7 @@ static int fill_account(struct spawner_user_is *message, const Account *account,
         if (g_strlcpy(message->home, account->home, sizeof(message->home)) >= sizeof(message->home) ||
             g_strlcpy(message->shell, account->shell, sizeof(message->shell)) >= sizeof(message->shell))
                 return -ENAMETOOLONG;
+        message->has_runtime_directory = has_runtime_directory(account->uid);
         return 0;
 }
 
