@@ -144,7 +144,7 @@ int check_user_name(const char *name) {
 
         if (length == 0 || length >= SPAWNER_TEXT_MAX || name[0] == '-')
                 return -EINVAL;
-        for (const char *p = name; *p; p++)
+        for (const unsigned char *p = (const unsigned char *) name; *p; p++)
                 if (*p <= ' ' || *p == 0x7f || *p == ':' || *p == '/' || *p == ',')
                         return -EINVAL;
         return 0;
