@@ -178,7 +178,7 @@ int delegation_make(const Delegation *delegation, pid_t pid, const LimitSet *lim
         if (r < 0)
                 return r;
         pass_controllers(scope_fd, "cgroup.controllers", '+');
-        r = limit_children(delegation, keeper_fd, payload_fd, limits, limit_set_keys(limits));
+        r = limit_children(delegation, keeper_fd, payload_fd, limits, ~0U);
         return r < 0 ? r : hand_over(delegation, scope_fd, keeper_fd, payload_fd);
 }
 

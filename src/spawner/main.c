@@ -18,6 +18,7 @@
 #include <systemd/sd-event.h>
 
 #include "core/cgroup.h"
+#include "core/config.h"
 #include "core/sd-autoptr.h"
 #include "spawner/log.h"
 #include "spawner/units.h"
@@ -28,7 +29,6 @@
 /* Not what the environment says. */
 #define SYSTEM_BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define DAEMON_USER "runtime-manager"
-#define MINIMUM_UID 1000
 
 typedef struct Spawner {
         sd_event *event;
@@ -101,6 +101,27 @@ static int find_daemon_uid(int given, uid_t *ret) {
         return 0;
 }
 
+/* What is wrong in it, the daemon tells. But nobody is started by a guess. */
+static int load_rights(int daemon_uid, Rights *ret) {
+        g_autoptr(Config) config = NULL;
+        g_auto(GStrv) problems = NULL;
+        int r;
+
+        r = find_daemon_uid(daemon_uid, &ret->daemon_uid);
+        if (r < 0) {
+                log_error(_("There is no user \"%s\"."), DAEMON_USER);
+                return r;
+        }
+        r = config_load(config_directories(), &config, &problems);
+        if (r < 0) {
+                log_error(_("The configuration can't be read: %s."), g_strerror(-r));
+                return r;
+        }
+        ret->minimum_uid = (uid_t) MIN_OF(config->minimum_uid, (uint64_t) UINT32_MAX);
+        ret->allow_root = config->allow_root;
+        return 0;
+}
+
 static int spawner_make_parts(Spawner *spawner, const Arguments *arguments) {
         const char *runtimes = arguments->runtimes ?: SPAWNER_RUNTIMES;
         int r;
@@ -131,12 +152,9 @@ static int spawner_make_parts(Spawner *spawner, const Arguments *arguments) {
 static int spawner_start(Spawner *spawner, const Arguments *arguments) {
         int fd, r;
 
-        spawner->rights = (Rights){.minimum_uid = MINIMUM_UID};
-        r = find_daemon_uid(arguments->daemon_uid, &spawner->rights.daemon_uid);
-        if (r < 0) {
-                log_error(_("There is no user \"%s\"."), DAEMON_USER);
+        r = load_rights(arguments->daemon_uid, &spawner->rights);
+        if (r < 0)
                 return r;
-        }
         spawner->keeper_path = path_of_keeper();
         if (!spawner->keeper_path)
                 return -ENOMEM;
