@@ -271,3 +271,63 @@ void spawner_start(Spawner *s, const struct spawner_start *start, Fixture *f) {
                         g_error("the keeper executes nothing: stage %u, %s", f->failed.stage, g_strerror(f->failed.error));
         }
 }
+
+/* Names of this test alone: units of other tests may still be going. */
+char *spawner_unit_of(Spawner *s, const char *id) {
+        return g_strdup_printf("runtime-command-u%u_%s.scope", (unsigned) s->alice, id);
+}
+
+char *spawner_name_of(Spawner *s, const char *id) {
+        return g_strdup_printf("u%u_%s", (unsigned) s->alice, id);
+}
+
+char *spawner_read_of(GPid pid, const char *file) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, file);
+        g_autoptr(GError) error = NULL;
+        char *text;
+
+        g_file_get_contents(path, &text, NULL, &error);
+        g_assert_no_error(error);
+        return text;
+}
+
+/* The words behind a key of /proc/PID/status. */
+char *spawner_status_of(GPid pid, const char *key) {
+        g_autofree char *text = spawner_read_of(pid, "status"), *start = g_strdup_printf("\n%s:", key);
+        const char *line = strstr(text, start);
+
+        g_assert_nonnull(line);
+        line += strlen(start);
+        return g_strstrip(g_strndup(line, strcspn(line, "\n")));
+}
+
+/* In the unified tree; there may be others beside it. */
+char *spawner_cgroup_of(GPid pid) {
+        g_autofree char *text = spawner_read_of(pid, "cgroup");
+        const char *line = strstr(text, "0::/");
+
+        g_assert_nonnull(line);
+        line += strlen("0::");
+        return g_strndup(line, strcspn(line, "\n"));
+}
+
+void spawner_end(Spawner *s, const char *unit, Fixture *f) {
+        spawner_send_unit(s, SPAWNER_KILL, unit);
+        spawner_wait_for(s, SPAWNER_GONE);
+        spawner_send_unit(s, SPAWNER_REMOVE, unit);
+        spawner_keeper_free(f);
+}
+
+void spawner_assert_user(Spawner *s, const char *name, uid_t uid, int error) {
+        struct spawner_user request = {.type = SPAWNER_USER, .cookie = 7, .uid = uid};
+
+        g_strlcpy(request.name, name, sizeof(request.name));
+        spawner_send(s, &request, sizeof(request), NULL, 0);
+        spawner_wait(s, SPAWNER_USER_IS);
+        g_assert_cmpuint(s->answer.user.cookie, ==, 7);
+        g_assert_cmpint(s->answer.user.error, ==, error);
+}
+
+bool spawner_is_gone(const char *path) {
+        return access(path, F_OK) < 0;
+}

@@ -59,3 +59,20 @@ struct spawner_start spawner_request(Spawner *s, const char *unit);
 void spawner_send_start(Spawner *s, const struct spawner_start *start, Fixture *f);
 /* All the way to the command's execution. */
 void spawner_start(Spawner *s, const struct spawner_start *start, Fixture *f);
+
+/* Of a runtime of alice's. */
+char *spawner_unit_of(Spawner *s, const char *id);
+char *spawner_name_of(Spawner *s, const char *id);
+
+/* From /proc: a file; the words behind a key of its status; its place in the unified tree. */
+char *spawner_read_of(GPid pid, const char *file);
+char *spawner_status_of(GPid pid, const char *key);
+char *spawner_cgroup_of(GPid pid);
+
+/* Kills the unit, waits for its end, and frees f. */
+void spawner_end(Spawner *s, const char *unit, Fixture *f);
+
+/* Asks who that is, and expects this error. The answer stays. */
+void spawner_assert_user(Spawner *s, const char *name, uid_t uid, int error);
+
+bool spawner_is_gone(const char *path);
