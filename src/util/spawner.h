@@ -70,6 +70,7 @@ struct spawner_user_is {
         int32_t error; /* 0; ENOENT: no such user; EPERM: runtimes aren't started for that one */
         uint32_t uid;
         uint32_t gid;
+        uint32_t has_runtime_directory; /* 1: /run/user/<uid> is there, and the user's */
         char name[SPAWNER_TEXT_MAX];
         char home[SPAWNER_TEXT_MAX];
         char shell[SPAWNER_TEXT_MAX];
