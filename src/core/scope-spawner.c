@@ -300,6 +300,8 @@ static void spawner_adopt(Scope *scope) {
 
 static bool spawner_forget(Scope *scope) {
         if (is_being_made(scope) && scope_link_is_connected(scope->bus->link)) {
+                /* Answered with SPAWNER_FAILED, unless it is too late for that. */
+                (void) send_unit(scope->bus, SPAWNER_STOP, scope->unit);
                 scope->abandoned = true;
                 scope->handler = NULL;
                 return true;
