@@ -178,6 +178,9 @@ static void scope_on_started(void *userdata) {
                 return;
         }
         r = cgroup_of_pid(runtime->keeper_pid, &cgroup);
+        /* The spawner has put it in its place already. */
+        if (r >= 0 && runtime->context->many_users && g_str_has_suffix(cgroup, "/" RM_CGROUP_KEEPER))
+                *strrchr(cgroup, '/') = '\0';
         name = r >= 0 ? strrchr(cgroup, '/') + 1 : "";
         if (r < 0 || strcmp(name, runtime->unit) != 0) {
                 scope_stop(runtime->scope);
