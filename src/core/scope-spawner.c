@@ -276,13 +276,11 @@ static int spawner_start(Scope *scope, const ScopeOptions *options) {
                 .type = options->keeper ? SPAWNER_START : SPAWNER_SCOPE,
                 .uid = options->uid,
                 .pid = options->keeper ? 0 : (uint32_t) options->pid,
+                .keys = limit_set_keys(&options->limits),
                 .timeout_stop_usec = options->timeout_stop_usec,
         };
 
         scope->with_keeper = options->keeper;
-        for (size_t i = 0; i < _LIMIT_KEY_MAX; i++)
-                if (options->limits.value[i] != UINT64_MAX)
-                        message.keys |= 1U << i;
         memcpy(message.limits, options->limits.value, sizeof(message.limits));
         if (g_strlcpy(message.unit, scope->unit, sizeof(message.unit)) >= sizeof(message.unit))
                 return -ENAMETOOLONG;
