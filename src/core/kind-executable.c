@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * Finds programs: those of kinds and those of a client's own Command alike, so that both have the same rules.
- */
+/* Finds programs: those of kinds and those of a client's own Command alike, so that both have the same rules. And says what is missing, whether we have looked
+ * or (for another user) a keeper has. */
 
 #include "core/kind.h"
 
@@ -51,4 +50,22 @@ int kind_find_executable(const char *name, const char *path, char **ret) {
                         result = r;
         }
         return result;
+}
+
+char *kind_describe_missing_executable(const char *name, const char *missing, int error) {
+        if (missing)
+                return g_strdup(missing);
+        return g_strdup_printf(abs(error) == EACCES ? "\"%s\" may not be executed." : "no executable \"%s\" found in PATH", name);
+}
+
+char *kind_describe_missing_file(const char *missing, const char *path, int error) {
+        if (abs(error) == EISDIR)
+                return g_strdup_printf("%s (%s is not a file)", missing, path);
+        return g_strdup_printf("%s (%s: %s)", missing, path, g_strerror(abs(error)));
+}
+
+char *kind_describe_missing_directory(const char *path, int error) {
+        if (abs(error) == ENOTDIR)
+                return g_strdup_printf("WorkingDirectory: %s is not a directory.", path);
+        return g_strdup_printf("WorkingDirectory: %s: %s.", path, g_strerror(abs(error)));
 }

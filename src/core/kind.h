@@ -262,3 +262,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(KindPlan, kind_plan_free)
  * -ENOENT: no such regular file; -EACCES: only such as may not be executed by this process.
  */
 int kind_find_executable(const char *name, const char *path, char **ret);
+
+/* The sentences that a client is told, from the errno of the look. missing: the kind's own sentence (of an executable it may be NULL). EISDIR of a file: it is
+ * there, and something else; ENOTDIR of a directory likewise. */
+char *kind_describe_missing_executable(const char *name, const char *missing, int error);
+char *kind_describe_missing_file(const char *missing, const char *path, int error);
+char *kind_describe_missing_directory(const char *path, int error);

@@ -24,6 +24,15 @@ LimitSet limit_set_none(void) {
         return set;
 }
 
+unsigned limit_set_keys(const LimitSet *set) {
+        unsigned keys = 0;
+
+        for (size_t i = 0; i < _LIMIT_KEY_MAX; i++)
+                if (set->value[i] != UINT64_MAX)
+                        keys |= 1U << i;
+        return keys;
+}
+
 unsigned limit_set_unit_keys(const LimitSet *set) {
         unsigned keys = 0;
 

@@ -33,7 +33,9 @@ typedef struct LimitKeyInfo {
 extern const LimitKeyInfo limit_key_table[_LIMIT_KEY_MAX];
 
 LimitSet limit_set_none(void);
-/* Bits (1 << LimitKey) of those that are set for the unit. */
+/* Bits (1 << LimitKey) of those that are set. */
+unsigned limit_set_keys(const LimitSet *set);
+/* Of those, the ones for the unit. */
 unsigned limit_set_unit_keys(const LimitSet *set);
 
 /* As a JSON object, and back: -EBADMSG. */

@@ -92,9 +92,11 @@ void manager_load(Manager *manager) {
                         r = manager_load_runtime(manager, *name, &runtime);
                         if (r >= 0)
                                 g_ptr_array_add(runtimes, runtime);
-                        else if (r != -EBADMSG)
+                        else if (r != -EBADMSG) {
                                 /* Of another boot, or of a start that didn't get far. */
                                 record_store_remove(manager->context.records, *name);
+                                runtime_remove_directory(&manager->context, *name);
+                        }
                 }
         g_ptr_array_sort(runtimes, compare_created);
         manager->n_returning = runtimes->len;

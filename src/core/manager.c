@@ -42,6 +42,7 @@ static void manager_remove(Manager *manager, Entry *entry) {
         manager_unlink(manager, entry);
         manager->handler->on_removed(manager->userdata, entry->runtime);
         record_store_remove(manager->context.records, runtime_get_name(entry->runtime));
+        runtime_remove_directory(&manager->context, runtime_get_name(entry->runtime));
         entry_free(entry);
 }
 
@@ -144,6 +145,7 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
                 .scopes = config->scopes,
                 .keeper_path = config->keeper_path,
                 .slice = config->slice,
+                .directory = manager->runtime_directory,
                 .fd_limit = config->fd_limit,
                 .many_users = config->many_users,
         };
@@ -263,7 +265,7 @@ static int manager_plan_restart(Manager *manager, Entry *entry, Plan **ret_plan,
         r = manager_find_kind(manager, runtime_get_kind(entry->runtime)->name, ret_kind, reterr);
         if (r < 0)
                 return r;
-        directory = g_build_filename(manager->runtime_directory, runtime_get_name(entry->runtime), NULL);
+        directory = runtime_directory_of(&manager->context, runtime_get_name(entry->runtime));
         return plan_new(*ret_kind, runtime_get_options(entry->runtime), runtime_get_name(entry->runtime), directory, ret_plan, reterr);
 }
 
@@ -278,10 +280,11 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
         r = manager_plan_restart(manager, entry, &plan, &kind, reterr);
         if (r < 0)
                 return r;
-        r = record_store_renew(manager->context.records, name, &directory);
+        r = record_store_renew(manager->context.records, name, NULL);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
                                          g_strerror(-r));
+        directory = runtime_directory_of(&manager->context, name);
         entry->ended = false;
         entry->retain_timer = sd_event_source_disable_unref(entry->retain_timer);
         g_queue_unlink(&manager->ended, &entry->in_ended);
@@ -318,7 +321,10 @@ static int manager_add(Manager *manager, const Kind *kind, const char *name, Sta
 }
 
 void manager_find_user(Manager *manager, uid_t uid, const char *name, UserFunc done, void *userdata) {
-        done(userdata, manager->context.many_users ? ENOSYS : 0, NULL);
+        if (manager->context.many_users)
+                scope_bus_find_user(manager->context.scopes, uid, name, done, userdata);
+        else
+                done(userdata, 0, NULL);
 }
 
 /* Whether there may be one runtime more, with a ring of that size if it is a new one. */
@@ -356,7 +362,8 @@ int manager_start(Manager *manager, const char *kind_name, StartOptions *options
         int r;
 
         if (!scope_bus_is_connected(manager->context.scopes))
-                return sd_bus_error_set(reterr, RM_ERROR_START_FAILED, "There is no connection to systemd just now; try again in a moment.");
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "There is no connection to %s just now; try again in a moment.",
+                                         manager->context.many_users ? "the spawner" : "systemd");
         r = manager_find_kind(manager, kind_name, &kind, reterr);
         if (r < 0)
                 return r;
@@ -379,12 +386,11 @@ int manager_start(Manager *manager, const char *kind_name, StartOptions *options
                 options->description = g_strdup_printf("Runtime %s (%s)", options->id, kind->name);
         }
 
-        directory = g_build_filename(manager->runtime_directory, name, NULL);
+        directory = runtime_directory_of(&manager->context, name);
         r = plan_new(kind, options, name, directory, &plan, reterr);
         if (r < 0)
                 return r;
-        g_clear_pointer(&directory, g_free);
-        r = record_store_add(manager->context.records, name, &directory);
+        r = record_store_add(manager->context.records, name, NULL);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
                                          g_strerror(-r));
@@ -470,7 +476,8 @@ bool manager_kind_is_available(Manager *manager, const Kind *kind, char **ret_pr
         }
         if (!kind->executable)
                 return true;
-        environment = plan_base_environment();
+        /* Of many users nobody's PATH is known: most have this one. */
+        environment = manager->context.many_users ? g_environ_setenv(NULL, "PATH", USER_PATH, TRUE) : plan_base_environment();
         if (kind_find_executable(kind->executable, g_environ_getenv(environment, "PATH"), &path) >= 0)
                 return true;
         *ret_problem = g_strdup(kind->executable_missing);

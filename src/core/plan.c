@@ -100,30 +100,43 @@ static int plan_make_environment(Plan *plan, const Kind *kind, const StartOption
         return 0;
 }
 
-static int find(const char *name, char **environment, const char *missing, char **ret, sd_bus_error *reterr) {
+/* What a runtime's user sees in the file system only that user's processes can say: then the keeper looks, before the first command runs, and what it doesn't
+ * find is told in the words that kind-executable.c has for both. */
+static bool plan_may_look(const StartOptions *options) {
+        return !options->user;
+}
+
+static int find(const StartOptions *options, const char *name, char **environment, const char *missing, char **ret, sd_bus_error *reterr) {
+        g_autofree char *message = NULL;
         int r;
 
+        if (!plan_may_look(options)) {
+                *ret = g_strdup(name);
+                return 0;
+        }
         r = kind_find_executable(name, g_environ_getenv(environment, "PATH"), ret);
         if (r >= 0)
                 return 0;
-        if (missing)
-                return sd_bus_error_set(reterr, RM_ERROR_EXECUTABLE_NOT_FOUND, missing);
-        return sd_bus_error_setf(reterr, RM_ERROR_EXECUTABLE_NOT_FOUND, r == -EACCES ? "\"%s\" may not be executed." : "no executable \"%s\" found in PATH",
-                                 name);
+        message = kind_describe_missing_executable(name, missing, r);
+        return sd_bus_error_set(reterr, RM_ERROR_EXECUTABLE_NOT_FOUND, message);
 }
 
 /* Whether it can be read is left to the program, which says it better. */
-static int plan_check_required_file(const KindPlan *kind_plan, const Kind *kind, sd_bus_error *reterr) {
+static int plan_check_required_file(const KindPlan *kind_plan, const Kind *kind, const StartOptions *options, sd_bus_error *reterr) {
+        g_autofree char *message = NULL;
         struct stat st;
+        int error = 0;
 
-        if (!kind_plan->required_file)
+        if (!kind_plan->required_file || !plan_may_look(options))
                 return 0;
         if (stat(kind_plan->required_file, &st) < 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s (%s: %s)", kind->requires_file_missing, kind_plan->required_file,
-                                         g_strerror(errno));
-        if (!S_ISREG(st.st_mode))
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s (%s is not a file)", kind->requires_file_missing, kind_plan->required_file);
-        return 0;
+                error = errno;
+        else if (!S_ISREG(st.st_mode))
+                error = EISDIR;
+        if (error == 0)
+                return 0;
+        message = kind_describe_missing_file(kind->requires_file_missing, kind_plan->required_file, error);
+        return invalid_option(reterr, message);
 }
 
 static char **words_concatenate(char *const *first, char *const *second) {
@@ -143,7 +156,7 @@ static int plan_make_words(Plan *plan, const Kind *kind, const StartOptions *opt
         int r;
 
         if (kind->executable) {
-                r = find(kind->executable, plan->environment, kind->executable_missing, &executable, reterr);
+                r = find(options, kind->executable, plan->environment, kind->executable_missing, &executable, reterr);
                 if (r < 0)
                         return r;
                 context->executable = executable;
@@ -152,7 +165,7 @@ static int plan_make_words(Plan *plan, const Kind *kind, const StartOptions *opt
                 return invalid_option(reterr, problem);
 
         kind_plan = plan->kind_plan;
-        r = plan_check_required_file(kind_plan, kind, reterr);
+        r = plan_check_required_file(kind_plan, kind, options, reterr);
         if (r < 0)
                 return r;
         if (!kind_plan->argv && (!options->command || !options->command[0]))
@@ -162,13 +175,13 @@ static int plan_make_words(Plan *plan, const Kind *kind, const StartOptions *opt
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
                                          "The kind \"%s\" has a command of its own and takes no option Command; use Arguments to add to it.", kind->name);
         plan->argv = words_concatenate(kind_plan->argv ?: options->command, options->arguments);
-        r = find(plan->argv[0], plan->environment, NULL, &plan->executable, reterr);
+        r = find(options, plan->argv[0], plan->environment, NULL, &plan->executable, reterr);
         if (r < 0)
                 return r;
 
         plan->step_executables = g_new0(char *, kind_plan->n_steps + 1);
         for (size_t i = 0; i < kind_plan->n_steps; i++) {
-                r = find(kind_plan->steps[i].argv[0], plan->environment, NULL, &plan->step_executables[i], reterr);
+                r = find(options, kind_plan->steps[i].argv[0], plan->environment, NULL, &plan->step_executables[i], reterr);
                 if (r < 0)
                         return r;
         }
@@ -176,14 +189,21 @@ static int plan_make_words(Plan *plan, const Kind *kind, const StartOptions *opt
 }
 
 static int plan_choose_directory(Plan *plan, const StartOptions *options, sd_bus_error *reterr) {
+        g_autofree char *message = NULL;
         struct stat st;
+        int error = 0;
 
         plan->directory = g_strdup(options->working_directory ?: plan->kind_plan->directory ?: user_get_home(options->user));
+        if (!plan_may_look(options))
+                return 0;
         if (stat(plan->directory, &st) < 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "WorkingDirectory: %s: %s.", plan->directory, g_strerror(errno));
-        if (!S_ISDIR(st.st_mode))
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "WorkingDirectory: %s is not a directory.", plan->directory);
-        return 0;
+                error = errno;
+        else if (!S_ISDIR(st.st_mode))
+                error = ENOTDIR;
+        if (error == 0)
+                return 0;
+        message = kind_describe_missing_directory(plan->directory, error);
+        return invalid_option(reterr, message);
 }
 
 static void plan_merge_limits(Plan *plan, const Kind *kind, const StartOptions *options) {

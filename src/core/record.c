@@ -65,7 +65,8 @@ int record_store_add(RecordStore *store, const char *id, char **ret_path) {
         record_store_remove(store, id);
         if (mkdirat(store->fd, id, 0700) < 0)
                 return -errno;
-        *ret_path = g_build_filename(store->path, id, NULL);
+        if (ret_path)
+                *ret_path = g_build_filename(store->path, id, NULL);
         return 0;
 }
 
@@ -129,7 +130,8 @@ int record_store_renew(RecordStore *store, const char *id, char **ret_path) {
         record_store_tidy(store, id);
         if (mkdirat(store->fd, id, 0700) < 0 && errno != EEXIST)
                 return -errno;
-        *ret_path = g_build_filename(store->path, id, NULL);
+        if (ret_path)
+                *ret_path = g_build_filename(store->path, id, NULL);
         return 0;
 }
 
@@ -329,8 +331,40 @@ int record_store_load_ring(RecordStore *store, const char *id, int *ret_ring_fd)
         return 0;
 }
 
-int record_store_connect(RecordStore *store, const char *id, pid_t *ret_pid, int *ret_fd) {
+/* An address has room for 107 characters, and the directory's name may be longer. */
+static struct sockaddr_un keeper_address(int folder_fd) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+        (void) snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" RM_KEEPER_SOCKET, folder_fd);
+        return address;
+}
+
+int record_store_bind(RecordStore *store, const char *id, int *ret_fd) {
+        _cleanup_close_ int folder_fd = -EBADF, fd = -EBADF;
+        struct sockaddr_un address;
+        mode_t mask;
+        int r;
+
+        folder_fd = open_folder(store, id);
+        if (folder_fd < 0)
+                return folder_fd;
+        if (unlinkat(folder_fd, RM_KEEPER_SOCKET, 0) < 0 && errno != ENOENT)
+                return -errno;
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        address = keeper_address(folder_fd);
+        mask = umask(0177);
+        r = bind(fd, (struct sockaddr *) &address, sizeof(address)) < 0 ? -errno : 0;
+        (void) umask(mask);
+        if (r < 0)
+                return r;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int record_store_connect(RecordStore *store, const char *id, uid_t uid, pid_t *ret_pid, int *ret_fd) {
+        struct sockaddr_un address;
         _cleanup_close_ int folder_fd = -EBADF, fd = -EBADF;
         struct ucred peer;
         socklen_t size = sizeof(peer);
@@ -338,14 +372,13 @@ int record_store_connect(RecordStore *store, const char *id, pid_t *ret_pid, int
         folder_fd = open_folder(store, id);
         if (folder_fd < 0)
                 return folder_fd;
-        /* An address has room for 107 characters, and the directory's name may be longer. */
-        (void) snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" RM_KEEPER_SOCKET, folder_fd);
+        address = keeper_address(folder_fd);
         fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || connect(fd, (struct sockaddr *) &address, sizeof(address)) < 0)
                 return -errno;
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
                 return -errno;
-        if (peer.uid != geteuid())
+        if (peer.uid != uid)
                 return -EPERM;
         *ret_pid = peer.pid;
         *ret_fd = TAKE_FD(fd);

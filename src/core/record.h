@@ -27,7 +27,7 @@ int record_store_open(const char *path, RecordStore **ret);
 RecordStore *record_store_free(RecordStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RecordStore, record_store_free)
 
-/* Makes the folder of a runtime, empty; what an earlier runtime of that id left is removed. Returns its path. */
+/* Makes the folder of a runtime, empty; what an earlier runtime of that id left is removed. Returns its path (ret_path may be NULL). */
 int record_store_add(RecordStore *store, const char *id, char **ret_path);
 /* The same for a runtime that begins anew: what is recorded of it stays until it is written again. */
 int record_store_renew(RecordStore *store, const char *id, char **ret_path);
@@ -50,5 +50,7 @@ void record_store_set_aside(RecordStore *store, const char *id, const char *name
 int record_store_save_ring(RecordStore *store, const char *id, int ring_fd);
 int record_store_load_ring(RecordStore *store, const char *id, int *ret_ring_fd);
 
-/* Connects to the runtime's keeper, and tells which process that is. -ENOENT or -ECONNREFUSED if none listens. */
-int record_store_connect(RecordStore *store, const char *id, pid_t *ret_pid, int *ret_fd);
+/* A socket in the runtime's folder on which its keeper is to listen, where that may not make one itself. Nobody listens yet. */
+int record_store_bind(RecordStore *store, const char *id, int *ret_fd);
+/* Connects to the runtime's keeper, which runs as that user, and tells which process it is. -ENOENT or -ECONNREFUSED if none listens. */
+int record_store_connect(RecordStore *store, const char *id, uid_t uid, pid_t *ret_pid, int *ret_fd);

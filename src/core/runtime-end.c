@@ -79,10 +79,13 @@ static bool runtime_act(Runtime *runtime, StopStage stage) {
         case _STOP_STAGE_MAX:
                 break;
         }
-        if (runtime->keeper_pid > 0)
-                (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
-        if (runtime->control_group[0] != '\0')
-                cgroup_kill(runtime->control_group);
+        /* Where there are many users it is the spawner that has the right to. */
+        if (!runtime->context->many_users) {
+                if (runtime->keeper_pid > 0)
+                        (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
+                if (runtime->control_group[0] != '\0')
+                        cgroup_kill(runtime->control_group);
+        }
         if (runtime->scope) {
                 scope_kill(runtime->scope);
                 scope_stop(runtime->scope);
@@ -379,6 +382,7 @@ static void runtime_tell_end(Runtime *runtime) {
 void runtime_end_again(Runtime *runtime) {
         runtime->ending = true;
         record_store_tidy(runtime->context->records, runtime->name);
+        runtime_remove_directory(runtime->context, runtime->name);
         runtime->handler->on_properties(runtime->userdata, runtime, RUNTIME_PROPERTIES_ALL);
         runtime->handler->on_state(runtime->userdata, runtime, runtime->previous_state, runtime->state);
         if (!runtime->handler->on_ending(runtime->userdata, runtime))
@@ -398,5 +402,6 @@ void runtime_finish(Runtime *runtime) {
         runtime_changed(runtime, RUNTIME_PROPERTY_END_TIMESTAMP | RUNTIME_PROPERTY_END_REPORT | RUNTIME_PROPERTY_CONTROL_GROUP);
         runtime_set_state(runtime, RUNTIME_ENDED, USEC_INFINITY);
         record_store_tidy(runtime->context->records, runtime->name);
+        runtime_remove_directory(runtime->context, runtime->name);
         runtime_tell_end(runtime);
 }

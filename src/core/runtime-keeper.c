@@ -165,25 +165,54 @@ static void keeper_on_executed(void *userdata, const struct link_executed *execu
                 runtime->handler->on_started(runtime->userdata, runtime);
 }
 
+/* What plan.c refuses where we can see the user's files, in the same words and with the same error; NULL if it isn't that, or if those words have gone with the
+ * daemon before. */
+static char *runtime_describe_missing(const Runtime *runtime, const struct link_failed *failed, const char **ret_error) {
+        const KindPlan *plan = runtime->plan;
+        const char *name = failed->command < plan->n_steps ? (plan->steps[failed->command].argv ?: &runtime->program)[0] : runtime->program;
+
+        *ret_error = RM_ERROR_EXECUTABLE_NOT_FOUND;
+        if (failed->stage == LINK_STAGE_REQUIRED_PROGRAM && runtime->kind->executable)
+                return kind_describe_missing_executable(runtime->kind->executable, runtime->kind->executable_missing, failed->error);
+        if (failed->stage == LINK_STAGE_EXECUTABLE && name)
+                return kind_describe_missing_executable(name, NULL, failed->error);
+        *ret_error = RM_ERROR_INVALID_OPTION;
+        if (failed->stage == LINK_STAGE_REQUIRED_FILE && plan->required_file && runtime->kind->requires_file_missing)
+                return kind_describe_missing_file(runtime->kind->requires_file_missing, plan->required_file, failed->error);
+        /* One that has gone since it was looked at is told as any other failure. */
+        if (failed->stage == LINK_STAGE_DIRECTORY && runtime->directory && !runtime->started && runtime->context->many_users)
+                return kind_describe_missing_directory(runtime->directory, failed->error);
+        return NULL;
+}
+
+static bool is_missing_executable(const struct link_failed *failed) {
+        return (failed->error == ENOENT && failed->stage == LINK_STAGE_EXEC) || failed->stage == LINK_STAGE_EXECUTABLE ||
+               failed->stage == LINK_STAGE_REQUIRED_PROGRAM;
+}
+
 static void keeper_on_failed(void *userdata, const struct link_failed *failed) {
         Runtime *runtime = userdata;
         bool is_step = failed->command < runtime_n_steps(runtime);
         g_autofree char *what = NULL;
+        const char *error;
         char *message;
 
         if (!runtime->is_told || failed->command != runtime->told)
                 return;
         runtime->is_told = false;
+        message = runtime_describe_missing(runtime, failed, &error);
+        if (message && !runtime->started && !runtime->start_error)
+                runtime->start_error = g_strdup(error);
         what = is_step ? g_strdup_printf("The setup step \"%s\"", runtime->plan->steps[failed->command].name) : g_strdup("The command");
-        message = g_strdup_printf("%s could not be executed (%s): %s.", what, link_stage_to_string(failed->stage), g_strerror(failed->error));
+        if (!message)
+                message = g_strdup_printf("%s could not be executed (%s): %s.", what, link_stage_to_string(failed->stage), g_strerror(failed->error));
 
         if (runtime->started && is_step) {
                 g_free(runtime->report->step);
                 runtime->report->step = g_strdup(runtime->plan->steps[failed->command].name);
         }
         runtime_set_cause(runtime, runtime->started && is_step ? RESULT_SETUP_FAILED : RESULT_START_FAILED,
-                          failed->error == ENOENT && failed->stage == LINK_STAGE_EXEC ? REASON_EXECUTABLE_NOT_FOUND : REASON_EXEC_FAILED, REQUESTED_BY_NOBODY,
-                          message);
+                          is_missing_executable(failed) ? REASON_EXECUTABLE_NOT_FOUND : REASON_EXEC_FAILED, REQUESTED_BY_NOBODY, message);
         if (!runtime->start_error)
                 runtime->start_error = g_strdup(is_step ? RM_ERROR_SETUP_FAILED : RM_ERROR_START_FAILED);
         runtime_enter_stopping(runtime, STOP_STAGE_NONE);
@@ -376,6 +405,9 @@ static void keeper_on_lost(void *userdata, int error) {
         Runtime *runtime = userdata;
 
         runtime->link = keeper_link_free(runtime->link);
+        /* The spawner hasn't said who it is, and will say what was wrong. */
+        if (runtime->keeper_pid == 0 && runtime->scope_pending)
+                return;
         if (runtime->returning) {
                 runtime->refused = error < 0;
                 runtime_end_search(runtime);

@@ -22,6 +22,8 @@ struct Runtime {
         KindPlan *plan;
         LimitSet limits;
 
+        char *program, *directory; /* of the command, as they were asked for; NULL after a return */
+
         int ring_fd; /* for the keeper, and the next one after a restart */
         int spec_fd; /* for the keeper; gone when it has been started */
 
@@ -143,9 +145,17 @@ void runtime_take_ring(Runtime *runtime, const struct link_hello *hello, int rin
 void runtime_end_search(Runtime *runtime);
 void runtime_search_again(Runtime *runtime);
 
-/* runtime-start.c */
+/* runtime-spawn.c */
+/* Starts the keeper, and watches it. */
+int runtime_start_keeper(Runtime *runtime);
+/* The same by way of the scope room; see ScopeHandler. */
+int runtime_ask_for_keeper(Runtime *runtime, ScopeOptions *options);
+void runtime_on_keeper(void *userdata, pid_t pid, int pidfd);
+/* Another one is going to be started in its place. */
+void runtime_forget_keeper(Runtime *runtime);
 /* Notices the keeper's exit. */
 int runtime_watch_keeper(Runtime *runtime);
+/* runtime-start.c */
 /* For the scope, however we came to it. */
 extern const ScopeHandler runtime_scope_handler;
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters);

@@ -107,7 +107,7 @@ static bool runtime_search(Runtime *runtime) {
         pid_t pid;
         int r;
 
-        r = record_store_connect(runtime->context->records, runtime->name, &pid, &socket_fd);
+        r = record_store_connect(runtime->context->records, runtime->name, runtime->options->uid, &pid, &socket_fd);
         if (r >= 0) {
                 /* Who else listens there isn't the keeper. */
                 if (runtime->keeper_pid != pid || !pid_is_in_unit(pid, runtime->unit) || runtime_take_keeper(runtime, pid, socket_fd) < 0)
@@ -258,7 +258,7 @@ int runtime_new_found(const RuntimeContext *context, const char *name, const Run
         id = runtime_name_parse(context->many_users, name, &uid);
         if (!id)
                 return -EBADMSG;
-        r = record_store_connect(context->records, name, &pid, &socket_fd);
+        r = record_store_connect(context->records, name, uid, &pid, &socket_fd);
         if (r >= 0)
                 r = cgroup_of_pid(pid, &cgroup);
         if (r < 0)

@@ -9,21 +9,16 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <systemd/sd-journal.h>
 
 #include "core/cgroup.h"
 #include "core/runtime-private.h"
-#include "core/spawn.h"
 #include "util/names.h"
 #include "util/spec.h"
 #include "util/text.h"
 
 #define SCOPE_ATTEMPTS 3
-
-/* Behind the link's priority: all that a keeper said before its exit is read first. */
-#define KEEPER_EXIT_PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
 #define ABANDON_USEC (2 * 60 * USEC_PER_SEC)
 
@@ -61,12 +56,20 @@ static void spec_add_command(SpecBuilder *spec, uint32_t is_setup, const char *a
                 spec_add_string(spec, SPEC_ARGUMENT, *argv);
 }
 
+/* What we couldn't see as the user sees it. */
+static void spec_add_requirements(const Runtime *runtime, SpecBuilder *spec) {
+        if (runtime->kind->executable)
+                spec_add_string(spec, SPEC_REQUIRED_PROGRAM, runtime->kind->executable);
+        if (runtime->plan->required_file)
+                spec_add_string(spec, SPEC_REQUIRED_FILE, runtime->plan->required_file);
+}
+
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
         const struct spec_header header = {
                 .version = SPEC_VERSION,
                 .input = runtime->options->input_pipe ? SPEC_INPUT_PIPE : SPEC_INPUT_NULL,
                 .transport = runtime_transport(runtime),
-                .flags = runtime->options->no_new_privileges ? SPEC_NO_NEW_PRIVILEGES : 0,
+                .flags = (runtime->options->no_new_privileges ? SPEC_NO_NEW_PRIVILEGES : 0) | (runtime->context->many_users ? SPEC_LISTEN | SPEC_LOOK_UP : 0),
                 .leftover_usec = runtime->stop_timeout_usec,
                 .handshake_usec = runtime->kind->handshake.type == KIND_HANDSHAKE_PROTOCOL ? runtime->handshake_timeout_usec + HANDSHAKE_SLACK_USEC : 0,
                 .abandon_usec = ABANDON_USEC,
@@ -74,6 +77,10 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
         const uint64_t memory_high = runtime->limits.value[LIMIT_MEMORY_HIGH];
         SpecBuilder *spec;
 
+        g_free(runtime->program);
+        runtime->program = g_strdup(parameters->executable);
+        g_free(runtime->directory);
+        runtime->directory = g_strdup(parameters->directory);
         spec = spec_new(&header);
         if (!spec)
                 return -ENOMEM;
@@ -81,6 +88,8 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
         spec_add_string(spec, SPEC_WORKING_DIRECTORY, parameters->directory);
         for (char **entry = parameters->environment; *entry; entry++)
                 spec_add_string(spec, SPEC_ENVIRONMENT, *entry);
+        if (runtime->context->many_users)
+                spec_add_requirements(runtime, spec);
         if (header.transport == SPEC_TRANSPORT_LINE)
                 spec_add_string(spec, SPEC_LINE, runtime->kind->handshake.line);
         if (memory_high != UINT64_MAX)
@@ -94,44 +103,6 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
         runtime->spec_fd = spec_to_memfd(spec);
         spec_free(spec);
         return runtime->spec_fd < 0 ? runtime->spec_fd : 0;
-}
-
-static int on_keeper_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Runtime *runtime = userdata;
-
-        runtime_on_keeper_exit(runtime);
-        return 0;
-}
-
-int runtime_watch_keeper(Runtime *runtime) {
-        int r;
-
-        r = sd_event_add_io(runtime->context->event, &runtime->keeper_source, runtime->keeper_pidfd, EPOLLIN, on_keeper_exit, runtime);
-        return r < 0 ? r : sd_event_source_set_priority(runtime->keeper_source, KEEPER_EXIT_PRIORITY);
-}
-
-static int runtime_start_keeper(Runtime *runtime) {
-        SpawnedKeeper keeper;
-        int r;
-
-        r = spawn_keeper(runtime->context->keeper_path, runtime->ring_fd, runtime->spec_fd, runtime->context->fd_limit, &keeper);
-        if (r < 0)
-                return r;
-        runtime->keeper_pid = keeper.pid;
-        runtime->keeper_pidfd = keeper.pidfd;
-        runtime->spec_fd = fd_close(runtime->spec_fd);
-
-        r = keeper_link_new(runtime->context->event, keeper.link_fd, &runtime_keeper_handler, runtime, false, &runtime->link);
-        if (r < 0)
-                fd_close(keeper.link_fd);
-        else
-                r = runtime_watch_keeper(runtime);
-        if (r < 0) {
-                runtime->keeper_source = sd_event_source_disable_unref(runtime->keeper_source);
-                runtime->link = keeper_link_free(runtime->link);
-                runtime_reap_keeper(runtime);
-        }
-        return r;
 }
 
 /* Gives the unit its name, and notes it down: a daemon that comes back finds the unit by its name alone. */
@@ -150,7 +121,7 @@ static int runtime_name_unit(Runtime *runtime) {
 int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         int r;
 
-        r = runtime_start_keeper(runtime);
+        r = runtime->context->many_users ? 0 : runtime_start_keeper(runtime);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The keeper (%s) could not be started: %s.", runtime->context->keeper_path,
                                          g_strerror(-r));
@@ -158,6 +129,8 @@ int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The record of the runtime could not be written: %s.", g_strerror(-r));
         r = runtime_ask_for_scope(runtime);
+        if (r == -EBUSY)
+                r = runtime_ask_again(runtime);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "systemd could not be asked for a scope: %s.", g_strerror(-r));
         runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
@@ -198,12 +171,16 @@ static void scope_on_started(void *userdata) {
                 return;
         }
 
-        if (!runtime_keeper_lives(runtime)) {
+        /* A link that has ended before its keeper is of one that is about to. */
+        if (!runtime_keeper_lives(runtime) || !runtime->link) {
                 scope_stop(runtime->scope);
                 runtime_give_up_start(runtime, REASON_KEEPER_LOST, RM_ERROR_START_FAILED, g_strdup("The keeper of the runtime ended before the runtime."));
                 return;
         }
         r = cgroup_of_pid(runtime->keeper_pid, &cgroup);
+        /* The spawner has put it in its place already. */
+        if (r >= 0 && runtime->context->many_users && g_str_has_suffix(cgroup, "/" RM_CGROUP_KEEPER))
+                *strrchr(cgroup, '/') = '\0';
         name = r >= 0 ? strrchr(cgroup, '/') + 1 : "";
         if (r < 0 || strcmp(name, runtime->unit) != 0) {
                 scope_stop(runtime->scope);
@@ -211,6 +188,7 @@ static void scope_on_started(void *userdata) {
                                       g_strdup_printf("systemd made %s, but the process isn't in it.", runtime->unit));
                 return;
         }
+        runtime->spec_fd = fd_close(runtime->spec_fd);
         g_free(runtime->control_group);
         runtime->control_group = g_steal_pointer(&cgroup);
         runtime_changed(runtime, RUNTIME_PROPERTY_UNIT | RUNTIME_PROPERTY_CONTROL_GROUP);
@@ -223,18 +201,28 @@ static void runtime_warn_scope_lost(Runtime *runtime) {
                                      "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
 }
 
+/* The unit of the generation before may still be going, if that was given up. */
+static bool runtime_try_another_unit(Runtime *runtime) {
+        if (runtime->state != RUNTIME_STARTING || runtime->generation == 1 || runtime->scope_attempts >= SCOPE_ATTEMPTS)
+                return false;
+        if (runtime->context->many_users)
+                runtime_forget_keeper(runtime);
+        else if (!runtime_keeper_lives(runtime))
+                return false;
+        return runtime_ask_again(runtime) >= 0;
+}
+
 static void scope_on_start_failed(void *userdata, const char *message) {
         Runtime *runtime = userdata;
 
         runtime->scope_pending = false;
         runtime->scope = scope_free(runtime->scope);
-        /* The unit of the generation before may still be going, if that was given up. */
-        if (runtime->state == RUNTIME_STARTING && runtime->generation > 1 && runtime->scope_attempts < SCOPE_ATTEMPTS && runtime_keeper_lives(runtime) &&
-            runtime_ask_again(runtime) >= 0)
+        if (runtime_try_another_unit(runtime))
                 return;
         if (runtime->state == RUNTIME_STARTING)
                 runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED,
-                                      g_strdup_printf("systemd refused to make the scope %s: %s", runtime->unit, message));
+                                      runtime->context->many_users ? g_strdup(message)
+                                                                   : g_strdup_printf("systemd refused to make the scope %s: %s", runtime->unit, message));
         else {
                 if (runtime->state < RUNTIME_STOPPING)
                         runtime_warn_scope_lost(runtime);
@@ -298,7 +286,7 @@ static int runtime_ask_again(Runtime *runtime) {
         return runtime_ask_for_scope(runtime);
 }
 
-const ScopeHandler runtime_scope_handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, scope_on_gone};
+const ScopeHandler runtime_scope_handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, scope_on_gone, runtime_on_keeper};
 
 static int runtime_ask_for_scope(Runtime *runtime) {
         ScopeOptions options;
@@ -309,10 +297,12 @@ static int runtime_ask_for_scope(Runtime *runtime) {
                 .description = runtime->options->description,
                 .slice = runtime->context->slice,
                 .pid = runtime->keeper_pid,
+                .uid = runtime->options->uid,
                 .limits = runtime->limits,
                 .timeout_stop_usec = MIN_OF(runtime->stop_timeout_usec, UNIT_PATIENCE_MAX_USEC) + UNIT_PATIENCE_MORE_USEC,
         };
-        r = scope_start(runtime->context->scopes, &options, &runtime_scope_handler, runtime, &runtime->scope);
+        r = runtime->keeper_pid == 0 ? runtime_ask_for_keeper(runtime, &options)
+                                     : scope_start(runtime->context->scopes, &options, &runtime_scope_handler, runtime, &runtime->scope);
         runtime->scope_pending = r >= 0;
         return r;
 }

@@ -19,6 +19,7 @@
 #include "core/runtime-private.h"
 #include "core/sd-autoptr.h"
 #include "util/names.h"
+#include "util/spawner.h"
 
 /* Deadlines are about seconds: a little slack lets the kernel serve several with one wake-up. */
 #define TIMER_ACCURACY_USEC (5 * USEC_PER_MSEC)
@@ -116,6 +117,20 @@ char *runtime_name(bool many_users, uid_t uid, const char *id) {
         return many_users ? g_strdup_printf("u%lu_%s", (unsigned long) uid, id) : g_strdup(id);
 }
 
+char *runtime_directory_of(const RuntimeContext *context, const char *name) {
+        return g_build_filename(context->many_users ? SPAWNER_RUNTIMES : context->directory, name, NULL);
+}
+
+void runtime_remove_directory(const RuntimeContext *context, const char *name) {
+        g_autofree char *unit = NULL;
+
+        if (!context->many_users)
+                return;
+        /* It goes by the name alone; the unit may never have been. */
+        unit = g_strdup_printf(RM_UNIT_PREFIX "command-%s.scope", name);
+        scope_bus_remove_folder(context->scopes, unit);
+}
+
 const char *runtime_name_parse(bool many_users, const char *name, uid_t *ret_uid) {
         guint64 uid;
         char *end;
@@ -208,6 +223,7 @@ fail:
 void runtime_reap_keeper(Runtime *runtime) {
         siginfo_t info;
 
+        /* One that the spawner has started is neither ours to signal nor to wait for; its link has been closed, which is enough. */
         (void) pidfd_send_signal(runtime->keeper_pidfd, SIGKILL, NULL, 0);
         (void) waitid(P_PIDFD, runtime->keeper_pidfd, &info, WEXITED);
         runtime->keeper_pidfd = fd_close(runtime->keeper_pidfd);
@@ -233,6 +249,8 @@ Runtime *runtime_free(Runtime *runtime) {
         start_options_free(runtime->options);
         report_free(runtime->report);
         g_free(runtime->name);
+        g_free(runtime->program);
+        g_free(runtime->directory);
         g_free(runtime->unit);
         g_free(runtime->control_group);
         g_free(runtime->status_text);
@@ -406,7 +424,8 @@ int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, 
 static void runtime_limit_payload(const Runtime *runtime, unsigned keys) {
         const uint64_t *value = runtime->limits.value;
 
-        if (runtime->control_group[0] == '\0')
+        /* Where there are many users it is the spawner that has the right to. */
+        if (runtime->control_group[0] == '\0' || runtime->context->many_users)
                 return;
         if (keys & (1U << LIMIT_MEMORY_MAX))
                 cgroup_limit_memory(runtime->control_group, RM_CGROUP_PAYLOAD, "memory.max", limit_payload_memory(value[LIMIT_MEMORY_MAX]));

@@ -27,12 +27,17 @@ typedef struct RuntimeContext {
         RecordStore *records;
         const char *keeper_path;
         const char *slice;
+        const char *directory; /* the runtime directory */
         const struct rlimit *fd_limit;
         bool many_users; /* each runtime is for a user of its own (system bus) */
 } RuntimeContext;
 
 /* Under what name a runtime with that id is known to the bus, to systemd and in the runtime directory. */
 char *runtime_name(bool many_users, uid_t uid, const char *id);
+/* The folder with the sockets that it may use; where there are many users it isn't the one of its record. */
+char *runtime_directory_of(const RuntimeContext *context, const char *name);
+/* Has that folder removed, if it isn't the one of its record; nothing of the runtime runs. */
+void runtime_remove_directory(const RuntimeContext *context, const char *name);
 /* The id in such a name, and the user; NULL if it can't be one. */
 const char *runtime_name_parse(bool many_users, const char *name, uid_t *ret_uid);
 
@@ -86,11 +91,11 @@ typedef struct RuntimeParameters {
         KindPlan *plan;
         char **argv;             /* borrowed */
         char **environment;      /* borrowed */
-        const char *executable;  /* borrowed; absolute */
-        char **step_executables; /* borrowed; absolute, one a step */
+        const char *executable;  /* borrowed; absolute, or (many users) a name that the keeper looks up */
+        char **step_executables; /* the same, one a step */
         const char *directory;   /* borrowed; absolute */
         const char *init_ref;
-        const char *runtime_directory;
+        const char *runtime_directory; /* its own: where its sockets are */
         LimitSet limits;
         uint64_t handshake_usec; /* until it must be ready */
         uint64_t max_usec;       /* how long it may run */

@@ -14,7 +14,7 @@
 
 static int scope_bus_open(ScopeBus *bus);
 
-static void scope_bus_close(ScopeBus *bus) {
+void scope_bus_close(ScopeBus *bus) {
         bus->job_removed_match = sd_bus_slot_unref(bus->job_removed_match);
         bus->properties_match = sd_bus_slot_unref(bus->properties_match);
         bus->disconnected_match = sd_bus_slot_unref(bus->disconnected_match);
@@ -117,10 +117,8 @@ int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret) {
         ScopeBus *bus;
         int r;
 
-        bus = g_new0(ScopeBus, 1);
-        bus->event = sd_event_ref(event);
+        bus = scope_bus_alloc(event, &scope_direct);
         bus->address = g_strdup(address);
-        bus->by_unit = g_hash_table_new(g_str_hash, g_str_equal);
         bus->by_path = g_hash_table_new(g_str_hash, g_str_equal);
 
         r = sd_event_add_time(event, &bus->retry_timer, CLOCK_MONOTONIC, 0, 0, on_retry, bus);
@@ -134,21 +132,4 @@ int scope_bus_new(sd_event *event, const char *address, ScopeBus **ret) {
         }
         *ret = bus;
         return 0;
-}
-
-bool scope_bus_is_connected(const ScopeBus *bus) {
-        return bus->bus;
-}
-
-ScopeBus *scope_bus_free(ScopeBus *bus) {
-        if (!bus)
-                return NULL;
-        scope_bus_close(bus);
-        sd_event_source_disable_unref(bus->retry_timer);
-        sd_event_unref(bus->event);
-        g_hash_table_unref(bus->by_unit);
-        g_hash_table_unref(bus->by_path);
-        g_free(bus->address);
-        g_free(bus);
-        return NULL;
 }

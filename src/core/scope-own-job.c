@@ -18,6 +18,7 @@ void scope_bus_end_ask(ScopeBus *bus, bool restart) {
         ScopeRestartFunc func = TAKE_PTR(bus->restart_func);
 
         bus->own_job_call = sd_bus_slot_unref(bus->own_job_call);
+        bus->restart_timer = sd_event_source_disable_unref(bus->restart_timer);
         if (func)
                 func(bus->restart_userdata, restart);
 }
@@ -71,6 +72,10 @@ void scope_bus_ask_restart(ScopeBus *bus, pid_t pid, ScopeRestartFunc func, void
 
         bus->restart_func = func;
         bus->restart_userdata = userdata;
+        if (bus->link) {
+                scope_spawner_ask_restart(bus);
+                return;
+        }
         if (bus->bus)
                 r = sd_bus_message_new_method_call(bus->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "GetUnitByPID");
         if (r >= 0)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What scope.c and scope-bus.c share; for nobody else. */
+/* What the files of the scope room share; for nobody else. Two back ends stand behind scope.h: scope.c with scope-bus.c talks to systemd, scope-spawner.c
+ * with scope-link.c to the spawner. scope-object.c has what they have in common. */
 
 #include <glib.h>
 
 #include "core/scope.h"
+#include "core/scope-link.h"
 
 #define SYSTEMD_NAME "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
@@ -14,21 +16,45 @@
 #define SYSTEMD_UNIT "org.freedesktop.systemd1.Unit"
 #define SYSTEMD_SCOPE "org.freedesktop.systemd1.Scope"
 
+/* What each back end does in its own way. None calls a handler before it returns, but for ask_restart. */
+typedef struct ScopeBackend {
+        bool (*is_connected)(const ScopeBus *bus);
+        void (*close)(ScopeBus *bus);
+        /* The scope is new, and in the state SCOPE_CALLING. */
+        int (*start)(Scope *scope, const ScopeOptions *options);
+        /* It is in the state SCOPE_ACTIVE, if it is there at all. */
+        void (*adopt)(Scope *scope);
+        /* We have lost interest, in whatever state it is; true: the memory is the back end's now. */
+        bool (*forget)(Scope *scope);
+        void (*stop)(Scope *scope);
+        void (*kill)(Scope *scope);
+        int (*set_limits)(Scope *scope, const LimitSet *limits, unsigned keys);
+} ScopeBackend;
+
 struct ScopeBus {
+        const ScopeBackend *backend;
+        sd_event *event;
+        GHashTable *by_unit; /* unit name → Scope, not owned */
+        ScopeRestartFunc restart_func;
+        void *restart_userdata;
+        sd_event_source *retry_timer;
+
+        /* of the direct back end */
         sd_bus *bus; /* NULL while there is no connection */
         sd_bus_slot *job_removed_match;
         sd_bus_slot *properties_match;
         sd_bus_slot *disconnected_match;
         sd_bus_slot *subscribe_call;
-        sd_event *event;
-        char *address; /* NULL: the user's bus */
-        sd_event_source *retry_timer;
-        GHashTable *by_unit; /* unit name → Scope, not owned */
+        char *address;       /* NULL: the user's bus */
         GHashTable *by_path; /* object path → Scope, not owned */
         sd_bus_slot *own_job_call;
-        ScopeRestartFunc restart_func;
-        void *restart_userdata;
         bool no_oom_policy; /* this systemd doesn't know OOMPolicy= for scopes */
+
+        /* of the spawner's */
+        ScopeLink *link;
+        GHashTable *users; /* cookie → UserQuestion */
+        uint32_t last_cookie;
+        sd_event_source *restart_timer;
 };
 
 typedef enum ScopeState {
@@ -47,6 +73,8 @@ struct Scope {
         pid_t pid;
         LimitSet limits;
         uint64_t timeout_stop_usec;
+        bool abandoned;   /* freed by its owner while the spawner was making it; what becomes of it is awaited */
+        bool with_keeper; /* the spawner starts its keeper */
         ScopeState state;
         sd_bus_slot *start_call;
         sd_bus_slot *stop_call;
@@ -54,11 +82,30 @@ struct Scope {
         bool has_oom_policy; /* it was asked for */
         sd_bus_slot *result_call;
         sd_bus_slot *limits_call;
-        ScopeLimitsFunc limits_done;
+        ScopeLimitsFunc limits_done; /* NULL: none are being set */
         void *limits_userdata;
         const ScopeHandler *handler;
         void *userdata;
 };
+
+/* scope-object.c */
+/* The part of a ScopeBus that both have. */
+ScopeBus *scope_bus_alloc(sd_event *event, const ScopeBackend *backend);
+/* There is no unit any more, or it isn't ours. */
+void scope_release(Scope *scope);
+void scope_fail_start(Scope *scope, const char *message);
+void scope_end(Scope *scope, ScopeResult result);
+void scope_end_limits(Scope *scope, const sd_bus_error *error);
+/* Its memory alone. */
+void scope_destroy(Scope *scope);
+
+/* scope.c */
+extern const ScopeBackend scope_direct;
+/* scope-spawner.c */
+void scope_spawner_ask_restart(ScopeBus *bus);
+
+/* scope-bus.c */
+void scope_bus_close(ScopeBus *bus);
 
 /* userdata: ScopeBus */
 int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr);

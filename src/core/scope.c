@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One scope's life on the bus: StartTransientUnit, the job's own JobRemoved, and from then on the unit's ActiveState. Until the job is
+/* One scope's life on systemd's bus: StartTransientUnit, the job's own JobRemoved, and from then on the unit's ActiveState. Until the job is
  * done the unit's state says nothing: a new scope is announced as inactive first. The unit is referenced (AddRef), so that its
  * Result can still be read when it has gone inactive; the reference is given back with UnrefUnit, or by systemd when we leave the bus.
  *
@@ -36,14 +36,6 @@ static ScopeResult scope_result_from_string(const char *text) {
         return SCOPE_RESULT_UNKNOWN;
 }
 
-static void scope_release(Scope *scope) {
-        if (scope->state == SCOPE_DEAD)
-                return;
-        scope->state = SCOPE_DEAD;
-        g_hash_table_remove(scope->bus->by_unit, scope->unit);
-        g_hash_table_remove(scope->bus->by_path, scope->path);
-}
-
 void scope_drop_calls(Scope *scope) {
         g_auto(sd_bus_error) error = SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_DISCONNECTED, "the connection to systemd was lost");
 
@@ -51,21 +43,14 @@ void scope_drop_calls(Scope *scope) {
         scope->stop_call = sd_bus_slot_unref(scope->stop_call);
         scope->check_call = sd_bus_slot_unref(scope->check_call);
         scope->result_call = sd_bus_slot_unref(scope->result_call);
-        if (scope->limits_call) {
-                scope->limits_call = sd_bus_slot_unref(scope->limits_call);
-                scope->limits_done(scope->limits_userdata, &error);
-        }
+        scope->limits_call = sd_bus_slot_unref(scope->limits_call);
+        scope_end_limits(scope, &error);
 }
 
 static void scope_unref_unit(Scope *scope) {
         if (!scope->bus->bus)
                 return;
         (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "UnrefUnit", NULL, NULL, "s", scope->unit);
-}
-
-static void scope_fail_start(Scope *scope, const char *message) {
-        scope_release(scope);
-        scope->handler->on_start_failed(scope->userdata, message);
 }
 
 static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
@@ -81,8 +66,7 @@ static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
                 result = scope_result_from_string(text);
 
         scope_unref_unit(scope);
-        scope_release(scope);
-        scope->handler->on_gone(scope->userdata, result);
+        scope_end(scope, result);
         return 0;
 }
 
@@ -94,10 +78,8 @@ static void scope_enter_ending(Scope *scope) {
         scope->check_call = sd_bus_slot_unref(scope->check_call);
         r = sd_bus_call_method_async(scope->bus->bus, &scope->result_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get", on_result,
                                      scope, "ss", SYSTEMD_SCOPE, "Result");
-        if (r < 0) {
-                scope_release(scope);
-                scope->handler->on_gone(scope->userdata, SCOPE_RESULT_UNKNOWN);
-        }
+        if (r < 0)
+                scope_end(scope, SCOPE_RESULT_UNKNOWN);
 }
 
 static void scope_apply_active_state(Scope *scope, const char *active_state) {
@@ -324,90 +306,39 @@ void scope_resync(Scope *scope) {
         scope_check(scope);
 }
 
-static int scope_new(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
-        g_autofree char *path = NULL;
-        Scope *scope;
+static int direct_find_path(Scope *scope) {
         int r;
 
-        r = sd_bus_path_encode(SYSTEMD_UNIT_PREFIX, options->unit, &path);
-        if (r < 0)
-                return r;
-
-        scope = g_new0(Scope, 1);
-        *scope = (Scope){
-                .bus = bus,
-                .unit = g_strdup(options->unit),
-                .path = g_steal_pointer(&path),
-                .description = g_strdup(options->description),
-                .slice = g_strdup(options->slice),
-                .pid = options->pid,
-                .limits = options->limits,
-                .timeout_stop_usec = options->timeout_stop_usec,
-                .handler = handler,
-                .userdata = userdata,
-        };
-        g_hash_table_insert(bus->by_unit, scope->unit, scope);
-        g_hash_table_insert(bus->by_path, scope->path, scope);
-        *ret = scope;
-        return 0;
+        r = sd_bus_path_encode(SYSTEMD_UNIT_PREFIX, scope->unit, &scope->path);
+        if (r >= 0)
+                g_hash_table_insert(scope->bus->by_path, scope->path, scope);
+        return r;
 }
 
-int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
-        Scope *scope;
+static int direct_start(Scope *scope, const ScopeOptions *options) {
         int r;
 
-        if (!bus->bus)
+        if (!scope->bus->bus)
                 return -ENOTCONN;
-        r = scope_new(bus, options, handler, userdata, &scope);
-        if (r < 0)
-                return r;
-        r = scope_call_start(scope);
-        if (r < 0) {
-                scope_release(scope);
-                scope_free(scope);
-                return r;
-        }
-        *ret = scope;
-        return 0;
+        r = direct_find_path(scope);
+        return r < 0 ? r : scope_call_start(scope);
 }
 
-int scope_adopt(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret) {
-        int r;
-
-        r = scope_new(bus, options, handler, userdata, ret);
-        if (r < 0)
-                return r;
-        (*ret)->state = SCOPE_ACTIVE;
+static void direct_adopt(Scope *scope) {
         /* Without a connection it is asked when there is one. */
-        if (bus->bus)
-                scope_resync(*ret);
-        return 0;
+        if (direct_find_path(scope) >= 0 && scope->bus->bus)
+                scope_resync(scope);
 }
 
-Scope *scope_free(Scope *scope) {
-        if (!scope)
-                return NULL;
+static bool direct_forget(Scope *scope) {
         /* Calls are met in their order: a unit that is still being asked for, or started, will be there to be stopped. */
         if (scope->state < SCOPE_ACTIVE && scope->bus->bus)
                 (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss", scope->unit,
                                                 "replace");
         if (scope->state != SCOPE_DEAD)
                 scope_unref_unit(scope);
-        scope_release(scope);
         scope_drop_calls(scope);
-        g_free(scope->unit);
-        g_free(scope->path);
-        g_free(scope->description);
-        g_free(scope->slice);
-        g_free(scope->job);
-        g_free(scope->ended_job);
-        g_free(scope->ended_result);
-        g_free(scope);
-        return NULL;
-}
-
-const char *scope_unit(const Scope *scope) {
-        return scope->unit;
+        return false;
 }
 
 static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
@@ -421,20 +352,19 @@ static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *re
         }
 
         /* It has been collected already, and the signal that said so was for somebody else's reference. */
-        scope_release(scope);
-        scope->handler->on_gone(scope->userdata, SCOPE_RESULT_UNKNOWN);
+        scope_end(scope, SCOPE_RESULT_UNKNOWN);
         return 0;
 }
 
-void scope_stop(Scope *scope) {
-        if (scope->state != SCOPE_ACTIVE || scope->stop_call || !scope->bus->bus)
+static void direct_stop(Scope *scope) {
+        if (scope->stop_call || !scope->bus->bus)
                 return;
         (void) sd_bus_call_method_async(scope->bus->bus, &scope->stop_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", on_stop_reply, scope, "ss",
                                         scope->unit, "replace");
 }
 
-void scope_kill(Scope *scope) {
-        if (scope->state != SCOPE_ACTIVE || !scope->bus->bus)
+static void direct_kill(Scope *scope) {
+        if (!scope->bus->bus)
                 return;
         (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "KillUnit", NULL, NULL, "ssi", scope->unit, "all",
                                         9);
@@ -444,18 +374,16 @@ static int on_limits_reply(sd_bus_message *reply, void *userdata, sd_bus_error *
         Scope *scope = userdata;
 
         scope->limits_call = sd_bus_slot_unref(scope->limits_call);
-        scope->limits_done(scope->limits_userdata, sd_bus_message_get_error(reply));
+        scope_end_limits(scope, sd_bus_message_get_error(reply));
         return 0;
 }
 
-int scope_set_limits(Scope *scope, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata) {
+static int direct_set_limits(Scope *scope, const LimitSet *limits, unsigned keys) {
         g_autoptr(sd_bus_message) message = NULL;
         int r;
 
-        if (scope->state != SCOPE_ACTIVE || !scope->bus->bus)
+        if (!scope->bus->bus)
                 return -ENOTCONN;
-        if (scope->limits_call)
-                return -EBUSY;
         r = sd_bus_message_new_method_call(scope->bus->bus, &message, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "SetUnitProperties");
         if (r < 0)
                 return r;
@@ -471,10 +399,20 @@ int scope_set_limits(Scope *scope, const LimitSet *limits, unsigned keys, ScopeL
         r = sd_bus_message_close_container(message);
         if (r < 0)
                 return r;
-        r = sd_bus_call_async(scope->bus->bus, &scope->limits_call, message, on_limits_reply, scope, 0);
-        if (r < 0)
-                return r;
-        scope->limits_done = done;
-        scope->limits_userdata = userdata;
-        return 0;
+        return sd_bus_call_async(scope->bus->bus, &scope->limits_call, message, on_limits_reply, scope, 0);
 }
+
+static bool direct_is_connected(const ScopeBus *bus) {
+        return bus->bus;
+}
+
+const ScopeBackend scope_direct = {
+        .is_connected = direct_is_connected,
+        .close = scope_bus_close,
+        .start = direct_start,
+        .adopt = direct_adopt,
+        .forget = direct_forget,
+        .stop = direct_stop,
+        .kill = direct_kill,
+        .set_limits = direct_set_limits,
+};

@@ -7,9 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The same as systemd's for services (DEFAULT_PATH): a user's own additions are made by its shell. */
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 User *user_new(uid_t uid, gid_t gid, const char *name, const char *home, const char *shell, const char *runtime_directory) {
         User *user = g_new(User, 1);
 
@@ -46,7 +43,7 @@ char **user_environment(const User *user) {
         environment = g_environ_setenv(environment, "USER", user->name, TRUE);
         environment = g_environ_setenv(environment, "LOGNAME", user->name, TRUE);
         environment = g_environ_setenv(environment, "SHELL", user->shell[0] ? user->shell : "/bin/sh", TRUE);
-        environment = g_environ_setenv(environment, "PATH", DEFAULT_PATH, TRUE);
+        environment = g_environ_setenv(environment, "PATH", USER_PATH, TRUE);
         if (user->runtime_directory[0])
                 environment = g_environ_setenv(environment, "XDG_RUNTIME_DIR", user->runtime_directory, TRUE);
         return environment;

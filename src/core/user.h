@@ -26,6 +26,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(User, user_free)
  * started for that one, another errno: it couldn't be asked. */
 typedef void (*UserFunc)(void *userdata, int error, const User *user);
 
+/* The same as systemd's for services (DEFAULT_PATH): a user's own additions are made by its shell. */
+#define USER_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 /* What login(1) would set, and the service's own language: HOME, USER, LOGNAME, SHELL, PATH, XDG_RUNTIME_DIR, LANG, LC_*. */
 char **user_environment(const User *user);
 

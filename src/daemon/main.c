@@ -22,6 +22,7 @@
 #include "util/macro.h"
 #include "util/names.h"
 #include "util/paths.h"
+#include "util/spawner.h"
 
 typedef struct Daemon {
         sd_event *event;
@@ -39,8 +40,8 @@ typedef struct Daemon {
 } Daemon;
 
 typedef struct Arguments {
-        gboolean user, version, keep;
-        char *bus_address, *systemd_address;
+        gboolean user, system, version, keep;
+        char *bus_address, *systemd_address, *spawner;
 } Arguments;
 
 /* For people and for the journal: sd-daemon's prefix tells the level when stderr is the journal. */
@@ -146,6 +147,16 @@ static void raise_fd_limit(struct rlimit *ret_before) {
         (void) setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* systemd says where, if the unit has a RuntimeDirectory. No kinds but those of the system: what a user writes there would be run for others. */
+static void daemon_find_places_of_system(Daemon *daemon) {
+        const char *runtime = g_getenv("RUNTIME_DIRECTORY");
+
+        daemon->runtime_directory = g_strdup(runtime && runtime[0] == '/' ? runtime : "/run/" RM_RUNTIME_DIRECTORY);
+        daemon->keeper_path = path_of_keeper();
+        daemon->kind_directories[0] = path_of_kinds();
+        daemon->kind_directories[1] = g_build_filename(SYSCONFDIR, "kinds", NULL);
+}
+
 static int daemon_find_places(Daemon *daemon) {
         const char *runtime = g_getenv("XDG_RUNTIME_DIR");
 
@@ -171,6 +182,18 @@ static void report_kinds(const Manager *manager) {
                         complain(_("The kind \"%s\" can't be used: %s"), kind_set_at(kinds, i)->name, kind_set_at(kinds, i)->problem);
 }
 
+static int daemon_open_scopes(Daemon *daemon, const Arguments *arguments) {
+        int r;
+
+        if (arguments->system)
+                r = scope_bus_new_spawner(daemon->event, arguments->spawner ?: SPAWNER_SOCKET, &daemon->scopes);
+        else
+                r = scope_bus_new(daemon->event, arguments->systemd_address, &daemon->scopes);
+        if (r < 0)
+                complain(_("No connection to systemd: %s."), g_strerror(-r));
+        return r;
+}
+
 /* Says what is wrong if it fails. */
 static int daemon_start(Daemon *daemon, const Arguments *arguments) {
         static const ServiceHandler handler = {on_ready, on_lost, on_failed, on_idle};
@@ -187,14 +210,15 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 return r;
         }
         (void) sd_event_set_watchdog(daemon->event, 1);
-        r = daemon_find_places(daemon);
+        if (arguments->system)
+                daemon_find_places_of_system(daemon);
+        else
+                r = daemon_find_places(daemon);
         if (r < 0)
                 return r;
-        r = scope_bus_new(daemon->event, arguments->systemd_address, &daemon->scopes);
-        if (r < 0) {
-                complain(_("No connection to systemd: %s."), g_strerror(-r));
+        r = daemon_open_scopes(daemon, arguments);
+        if (r < 0)
                 return r;
-        }
 
         config = (ManagerConfig){
                 .event = daemon->event,
@@ -203,6 +227,7 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 .keeper_path = daemon->keeper_path,
                 .slice = RM_USER_SLICE,
                 .fd_limit = &daemon->fd_limit,
+                .many_users = arguments->system,
                 .kind_directories = (const char *const *) daemon->kind_directories,
                 .reserved_options = start_request_names(),
                 .runtimes_max = LIMIT_RUNTIMES,
@@ -238,10 +263,12 @@ static void daemon_done(Daemon *daemon) {
 static int parse_arguments(int *argc, char ***argv, Arguments *arguments) {
         const GOptionEntry entries[] = {
                 {"user", 0, 0, G_OPTION_ARG_NONE, &arguments->user, N_("Serve the session bus, with the user's own service manager"), NULL},
+                {"system", 0, 0, G_OPTION_ARG_NONE, &arguments->system, N_("Serve the system bus, for several users, by way of the spawner"), NULL},
                 {"keep", 0, 0, G_OPTION_ARG_NONE, &arguments->keep, N_("When told to end, leave the runtimes to the next instance"), NULL},
                 {"bus-address", 0, 0, G_OPTION_ARG_STRING, &arguments->bus_address, N_("Serve the bus at this address"), N_("ADDRESS")},
                 {"systemd-address", 0, 0, G_OPTION_ARG_STRING, &arguments->systemd_address, N_("Find the service manager on the bus at this address"),
                  N_("ADDRESS")},
+                {"spawner", 0, 0, G_OPTION_ARG_FILENAME, &arguments->spawner, N_("Find the spawner at this socket"), N_("PATH")},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, N_("Show the version"), NULL},
                 {0},
         };
@@ -258,8 +285,12 @@ static int parse_arguments(int *argc, char ***argv, Arguments *arguments) {
                 complain(_("Unexpected argument \"%s\"; see --help."), (*argv)[1]);
                 return -EINVAL;
         }
-        if (!arguments->version && !arguments->user) {
-                complain(_("Say for whom to work: --user serves the session bus."));
+        if (!arguments->version && arguments->user == arguments->system) {
+                complain(_("Say for whom to work: --user serves the session bus, --system the system bus."));
+                return -EINVAL;
+        }
+        if ((arguments->system && arguments->systemd_address) || (arguments->user && arguments->spawner)) {
+                complain(_("--systemd-address goes with --user, --spawner with --system."));
                 return -EINVAL;
         }
         return 0;
@@ -285,6 +316,11 @@ int main(int argc, char *argv[]) {
                 complain(_("There is no cgroup v2 hierarchy in /sys/fs/cgroup; boot with systemd.unified_cgroup_hierarchy=1."));
                 return EXIT_FAILURE;
         }
+        /* It meets everybody, and needs no rights: those are the spawner's. */
+        if (arguments.system && geteuid() == 0) {
+                complain(_("The service of the system bus doesn't run as root: start runtime-manager.service, which runs it as the user runtime-manager."));
+                return EXIT_FAILURE;
+        }
         daemon.keep = arguments.keep;
         raise_fd_limit(&daemon.fd_limit);
         if (daemon_start(&daemon, &arguments) < 0)
@@ -292,5 +328,6 @@ int main(int argc, char *argv[]) {
         r = sd_event_loop(daemon.event);
         g_free(arguments.bus_address);
         g_free(arguments.systemd_address);
+        g_free(arguments.spawner);
         return r < 0 ? EXIT_FAILURE : r;
 }

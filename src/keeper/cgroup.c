@@ -69,8 +69,18 @@ static bool is_cgroup2(const char *path) {
         return statfs(path, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
 }
 
-/* Opens the cgroup that this process is in. */
-static int open_own(void) {
+/* Who had the right to has made the two already, and put us into ours. */
+static bool strip_keeper(char *path) {
+        char *slash = strrchr(path, '/');
+
+        if (!slash || strcmp(slash + 1, RM_CGROUP_KEEPER) != 0)
+                return false;
+        *slash = '\0';
+        return true;
+}
+
+/* Opens the scope that this process is in. */
+static int open_scope(bool *ret_is_placed) {
         static const char prefix[] = "0::/";
         const char *mount = is_cgroup2(MOUNT_UNIFIED) ? MOUNT_UNIFIED : MOUNT_HYBRID;
         _cleanup_close_ int mount_fd = -EBADF;
@@ -97,6 +107,7 @@ static int open_own(void) {
         if (!end)
                 return -ENAMETOOLONG;
         *end = '\0';
+        *ret_is_placed = strip_keeper(line);
 
         mount_fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (mount_fd < 0)
@@ -120,7 +131,7 @@ static void enable_controllers(int scope_fd) {
         }
 }
 
-/* See limit_payload_memory(). Later changes are the daemon's. */
+/* See limit_payload_memory(). Later changes are the daemon's. Where the limits aren't ours to set, they have been set. */
 static void limit_memory(int scope_fd, int payload_fd) {
         char buffer[32];
 
@@ -133,9 +144,10 @@ static void limit_memory(int scope_fd, int payload_fd) {
 
 int cgroup_prepare(Cgroup *cgroup) {
         _cleanup_close_ int scope_fd = -EBADF, keeper_fd = -EBADF, payload_fd = -EBADF, events_fd = -EBADF;
+        bool is_placed;
         int r;
 
-        scope_fd = open_own();
+        scope_fd = open_scope(&is_placed);
         if (scope_fd < 0)
                 return scope_fd;
 
@@ -154,7 +166,7 @@ int cgroup_prepare(Cgroup *cgroup) {
                 return -errno;
 
         /* Controllers can't be passed down while a process is in the scope itself. */
-        r = write_file_at(keeper_fd, "cgroup.procs", "0");
+        r = is_placed ? 0 : write_file_at(keeper_fd, "cgroup.procs", "0");
         if (r < 0)
                 return r;
         enable_controllers(scope_fd);

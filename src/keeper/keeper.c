@@ -49,7 +49,7 @@ static int open_signals(void) {
         return fd < 0 ? -errno : fd;
 }
 
-int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd) {
+int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd, int socket_fd) {
         struct link_hello hello = {.type = LINK_HELLO, .version = LINK_VERSION, .pid = (uint32_t) getpid()};
         int r;
 
@@ -57,6 +57,7 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd) {
         keeper->memory = MEMORY_EMPTY;
         keeper->runtime_score = MEMORY_SCORE_NONE;
         keeper->signal_fd = keeper->directory_fd = keeper->status_fd = -EBADF;
+        keeper->socket_fd = socket_fd;
         keeper->abandon_usec = keeper->kill_usec = USEC_INFINITY;
         link_end_init(&keeper->link, link_fd, ring_fd);
         input_init(&keeper->input);
@@ -72,6 +73,8 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd) {
 
         /* Told as the failure of the first command. */
         keeper->plan_error = plan_load(&keeper->plan, spec_fd);
+        if (keeper->plan_error == 0 && !(keeper->plan.spec.header->flags & SPEC_LISTEN))
+                keeper->socket_fd = fd_close(keeper->socket_fd);
         if (keeper->plan_error == 0)
                 keeper->patience_usec = keeper->plan.spec.header->abandon_usec;
 
@@ -82,7 +85,8 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd) {
 
 void keeper_done(Keeper *keeper) {
         if (keeper->directory_fd >= 0) {
-                (void) unlinkat(keeper->directory_fd, RM_KEEPER_SOCKET, 0);
+                if (!keeper->was_given_socket)
+                        (void) unlinkat(keeper->directory_fd, RM_KEEPER_SOCKET, 0);
                 (void) unlinkat(keeper->directory_fd, RM_CONTROL_SOCKET, 0);
                 (void) unlinkat(keeper->directory_fd, RM_NOTIFY_SOCKET, 0);
         }
@@ -96,6 +100,7 @@ void keeper_done(Keeper *keeper) {
         memory_close(&keeper->memory);
         cgroup_done(&keeper->cgroup);
         fd_close(keeper->directory_fd);
+        fd_close(keeper->socket_fd);
         fd_close(keeper->signal_fd);
         fd_close(keeper->status_fd);
 }

@@ -37,8 +37,10 @@ typedef struct Keeper {
 
         int signal_fd;
         int directory_fd;
+        int socket_fd; /* given to listen on, until that is done; -EBADF: one is to be made */
         int status_fd; /* of a process that is starting */
         bool prepared; /* cgroups and sockets are there */
+        bool was_given_socket;
         bool more_to_reap;
         bool resume_control; /* an acknowledgement has made room */
         uint64_t effect;     /* the newest that was asked for */
@@ -64,8 +66,9 @@ typedef struct Keeper {
         uint8_t buffer[LINK_MESSAGE_MAX] __attribute__((aligned(8))); /* for one message or one read at a time */
 } Keeper;
 
-/* keeper is all zero, and large: its buffers cost nothing until they are used. The fds are the ones link.h names. */
-int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd);
+/* keeper is all zero, and large: its buffers cost nothing until they are used. The fds are the ones link.h names; socket_fd may be
+ * -EBADF, and is taken. */
+int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd, int socket_fd);
 void keeper_done(Keeper *keeper);
 
 /* Runs until all is done and collected, or nobody wants it. 0 or negative errno. */

@@ -9,8 +9,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+static uid_t peer_uid(int fd) {
+        struct ucred peer;
+        socklen_t size = sizeof(peer);
+
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ? (uid_t) -1 : peer.uid;
+}
+
 void link_end_init(LinkEnd *link, int fd, int ring_fd) {
-        *link = (LinkEnd){.fd = fd, .listener_fd = -EBADF, .ring_fd = ring_fd, .connection = 1};
+        *link = (LinkEnd){.fd = fd, .listener_fd = -EBADF, .ring_fd = ring_fd, .daemon_uid = peer_uid(fd), .connection = 1};
 }
 
 /* Forgets all that belonged to the connection there was. */
@@ -75,13 +82,13 @@ void link_end_prepare_poll(const LinkEnd *link, struct pollfd *fds) {
 
 void link_end_accept(LinkEnd *link, EventQueue *events) {
         _cleanup_close_ int fd = -EBADF;
-        struct ucred peer;
-        socklen_t size = sizeof(peer);
+        uid_t uid;
 
         fd = accept4(link->listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
                 return;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || (peer.uid != geteuid() && peer.uid != 0))
+        uid = peer_uid(fd);
+        if (uid == (uid_t) -1 || (uid != link->daemon_uid && uid != 0))
                 return;
 
         link_end_close(link);

@@ -38,6 +38,7 @@ typedef struct LinkEnd {
         int fd;
         int listener_fd;
         int ring_fd;         /* borrowed: goes out with HELLO */
+        uid_t daemon_uid;    /* who made the first connection: the next daemon is the same user */
         uint64_t connection; /* counts them, so that late answers don't reach the wrong one */
         bool blocked;        /* the socket was full: go on when it has room */
         bool mute;           /* the other end has gone; only what it sent before is still to be read */

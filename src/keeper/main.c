@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* runtime-keeper: the first process of every scope and the parent of the runtime. The daemon starts it with three fds and nothing
- * in its argv; people only ever meet it in a process list. */
+/* runtime-keeper: the first process of every scope and the parent of the runtime. The daemon starts it, or has it started, with
+ * three or four fds and nothing in its argv; people only ever meet it in a process list. */
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -37,13 +37,13 @@ static int occupy_standard_fds(void) {
         return 0;
 }
 
-static int prepare_process(void) {
+static int prepare_process(int last_fd) {
         if (occupy_standard_fds() < 0)
                 return -errno;
-        for (int fd = LINK_FD; fd <= LINK_SPEC_FD; fd++)
+        for (int fd = LINK_FD; fd <= last_fd; fd++)
                 if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
                         return -errno;
-        if (close_range(LINK_SPEC_FD + 1, ~0U, 0) < 0)
+        if (close_range((unsigned) last_fd + 1, ~0U, 0) < 0)
                 return -errno;
 
         (void) prctl(PR_SET_NAME, "runtime-keeper");
@@ -55,7 +55,7 @@ static int prepare_process(void) {
 
 static int keep(void) {
         static Keeper keeper; /* not on the stack: most of it is never touched */
-        int r, score;
+        int socket_fd = is_link(LINK_SOCKET_FD) ? LINK_SOCKET_FD : -EBADF, r, score;
 
         if (!is_link(LINK_FD) || fcntl(LINK_RING_FD, F_GETFD) < 0 || fcntl(LINK_SPEC_FD, F_GETFD) < 0) {
                 (void) dprintf(STDERR_FILENO, "runtime-keeper is started by runtime-managerd, with a connection to it as fd %d. See --help.\n", LINK_FD);
@@ -63,9 +63,9 @@ static int keep(void) {
         }
 
         score = memory_stand_back();
-        r = prepare_process();
+        r = prepare_process(MAX_OF(socket_fd, LINK_SPEC_FD));
         if (r >= 0) {
-                r = keeper_init(&keeper, LINK_FD, LINK_RING_FD, LINK_SPEC_FD);
+                r = keeper_init(&keeper, LINK_FD, LINK_RING_FD, LINK_SPEC_FD, socket_fd);
                 keeper.runtime_score = score;
                 fd_close(LINK_SPEC_FD);
                 if (r >= 0)

@@ -43,7 +43,7 @@ static int plan_check(Plan *plan) {
                         plan->n_commands++;
                         break;
                 case SPEC_EXECUTABLE:
-                        if (have_executable || *(const char *) bytes != '/')
+                        if (have_executable || (*(const char *) bytes != '/' && !(plan->spec.header->flags & SPEC_LOOK_UP)))
                                 return -EBADMSG;
                         have_executable = true;
                         break;
@@ -52,6 +52,12 @@ static int plan_check(Plan *plan) {
                         if (plan->n_commands == 0)
                                 return -EBADMSG;
                         have_arguments |= type == SPEC_ARGUMENT;
+                        break;
+                case SPEC_REQUIRED_PROGRAM:
+                        plan->required_program = bytes;
+                        break;
+                case SPEC_REQUIRED_FILE:
+                        plan->required_file = bytes;
                         break;
                 case SPEC_ENVIRONMENT:
                         break;
@@ -173,6 +179,19 @@ void plan_command_done(PlanCommand *command) {
         free(command->arguments);
         free(command->environment);
         *command = (PlanCommand){};
+}
+
+const char *plan_get_path(Plan *plan) {
+        static const char prefix[] = "PATH=";
+        enum spec_type type;
+        const void *text;
+        size_t size;
+
+        spec_rewind(&plan->spec);
+        while (spec_next(&plan->spec, &type, &text, &size) > 0)
+                if (type == SPEC_ENVIRONMENT && strncmp(text, prefix, strlen(prefix)) == 0)
+                        return (const char *) text + strlen(prefix);
+        return NULL;
 }
 
 int plan_next_announce(Plan *plan, uint32_t command, uint32_t *cookie, const char **ret_text, size_t *ret_size) {

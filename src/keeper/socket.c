@@ -40,7 +40,14 @@ int socket_bind(int type, int directory_fd, const char *directory, const char *n
         if (r < 0)
                 return r;
 
-        if (type != SOCK_DGRAM && listen(fd, BACKLOG) < 0)
-                return -errno;
+        if (type != SOCK_DGRAM) {
+                r = socket_listen(fd);
+                if (r < 0)
+                        return r;
+        }
         return TAKE_FD(fd);
+}
+
+int socket_listen(int fd) {
+        return listen(fd, BACKLOG) < 0 ? -errno : 0;
 }

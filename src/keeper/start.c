@@ -8,18 +8,62 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "keeper/clock.h"
+#include "keeper/executable.h"
 #include "keeper/process.h"
 #include "keeper/socket.h"
 #include "util/names.h"
 
-/* Once, before the first command: the cgroups, and the socket for the next daemon. */
+static int listen_for_daemon(Keeper *keeper) {
+        int r;
+
+        if (keeper->link.listener_fd >= 0)
+                return 0;
+        if (keeper->plan.spec.header->flags & SPEC_LISTEN) {
+                r = socket_listen(keeper->socket_fd);
+                if (r < 0)
+                        return r;
+                keeper->link.listener_fd = TAKE_FD(keeper->socket_fd);
+                keeper->was_given_socket = true;
+                return 0;
+        }
+        r = socket_bind(SOCK_SEQPACKET, keeper->directory_fd, keeper->plan.directory, RM_KEEPER_SOCKET);
+        if (r < 0)
+                return r;
+        keeper->link.listener_fd = r;
+        return 0;
+}
+
+/* What the daemon would have looked for, if it could see what we see. */
+static int look_for_requirements(Plan *plan, enum link_stage *ret_stage) {
+        _cleanup_free_ char *program = NULL;
+        struct stat st;
+
+        *ret_stage = LINK_STAGE_REQUIRED_PROGRAM;
+        if (plan->required_program) {
+                int r;
+
+                r = executable_find(plan->required_program, plan_get_path(plan), &program);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_stage = LINK_STAGE_REQUIRED_FILE;
+        if (!plan->required_file)
+                return 0;
+        if (stat(plan->required_file, &st) < 0)
+                return -errno;
+        return S_ISREG(st.st_mode) ? 0 : -EISDIR;
+}
+
+/* Once, before the first command: the cgroups, the socket for the next daemon, and what must be there for any. */
 static int prepare(Keeper *keeper, enum link_stage *ret_stage) {
         int r;
 
         if (keeper->prepared)
-                return 0;
+                return look_for_requirements(&keeper->plan, ret_stage);
 
         *ret_stage = LINK_STAGE_SPEC;
         if (keeper->plan_error < 0)
@@ -39,12 +83,12 @@ static int prepare(Keeper *keeper, enum link_stage *ret_stage) {
                 keeper->directory_fd = open(keeper->plan.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (keeper->directory_fd < 0)
                 return -errno;
-        r = socket_bind(SOCK_SEQPACKET, keeper->directory_fd, keeper->plan.directory, RM_KEEPER_SOCKET);
+        r = listen_for_daemon(keeper);
         if (r < 0)
                 return r;
-        keeper->link.listener_fd = r;
+
         keeper->prepared = true;
-        return 0;
+        return look_for_requirements(&keeper->plan, ret_stage);
 }
 
 /* The runtime's ends of its pipes, while the process is being made. */
@@ -117,6 +161,7 @@ static void add_deadline(const Keeper *keeper, PlanCommand *command, char *text,
 
 int start_process(Keeper *keeper, enum link_stage *ret_stage) {
         char deadline[sizeof(RM_ENV_DEADLINE) + 24];
+        _cleanup_free_ char *executable = NULL;
         _cleanup_(close_ends) RuntimeEnds ends = {-EBADF, -EBADF, -EBADF, -EBADF, -EBADF};
         _cleanup_(plan_command_done) PlanCommand command = {};
         int r;
@@ -136,6 +181,14 @@ int start_process(Keeper *keeper, enum link_stage *ret_stage) {
         r = open_ends(keeper, command.setup, &ends, ret_stage);
         if (r < 0)
                 return r;
+
+        if (keeper->plan.spec.header->flags & SPEC_LOOK_UP) {
+                *ret_stage = LINK_STAGE_EXECUTABLE;
+                r = executable_find(command.executable, plan_get_path(&keeper->plan), &executable);
+                if (r < 0)
+                        return r;
+                command.executable = executable;
+        }
 
         ProcessStart start = {
                 .cgroup = &keeper->cgroup,

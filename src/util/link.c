@@ -12,9 +12,18 @@
 #define RECEIVED_FDS_MAX 16U
 
 static const char *const stage_table[_LINK_STAGE_MAX] = {
-        [LINK_STAGE_NONE] = "none",           [LINK_STAGE_SPEC] = "spec",       [LINK_STAGE_CGROUP] = "cgroup",
-        [LINK_STAGE_SOCKET] = "socket",       [LINK_STAGE_FORK] = "fork",       [LINK_STAGE_STDIO] = "stdio",
-        [LINK_STAGE_DIRECTORY] = "directory", [LINK_STAGE_PROCESS] = "process", [LINK_STAGE_EXEC] = "exec",
+        [LINK_STAGE_NONE] = "none",
+        [LINK_STAGE_SPEC] = "spec",
+        [LINK_STAGE_CGROUP] = "cgroup",
+        [LINK_STAGE_SOCKET] = "socket",
+        [LINK_STAGE_FORK] = "fork",
+        [LINK_STAGE_STDIO] = "stdio",
+        [LINK_STAGE_DIRECTORY] = "directory",
+        [LINK_STAGE_PROCESS] = "process",
+        [LINK_STAGE_EXEC] = "exec",
+        [LINK_STAGE_REQUIRED_PROGRAM] = "required program",
+        [LINK_STAGE_REQUIRED_FILE] = "required file",
+        [LINK_STAGE_EXECUTABLE] = "executable",
 };
 
 const char *link_stage_to_string(enum link_stage stage) {

@@ -50,6 +50,7 @@
 #define LINK_FD 3
 #define LINK_RING_FD 4
 #define LINK_SPEC_FD 5
+#define LINK_SOCKET_FD 6 /* if the spec says so: bound, and not listening yet */
 
 enum link_type {
         /* keeper → daemon */
@@ -78,14 +79,17 @@ enum link_type {
 /* Where the start of a process failed. The names (link_stage_to_string) are part of the messages that a client sees. */
 enum link_stage {
         LINK_STAGE_NONE = 0,
-        LINK_STAGE_SPEC,      /* reading what to run */
-        LINK_STAGE_CGROUP,    /* making or entering the child cgroups */
-        LINK_STAGE_SOCKET,    /* making the sockets in the runtime's directory */
-        LINK_STAGE_FORK,      /* making the process */
-        LINK_STAGE_STDIO,     /* pipes and standard streams */
-        LINK_STAGE_DIRECTORY, /* entering the working directory */
-        LINK_STAGE_PROCESS,   /* session, signals, limits, privileges */
-        LINK_STAGE_EXEC,      /* execve() */
+        LINK_STAGE_SPEC,             /* reading what to run */
+        LINK_STAGE_CGROUP,           /* making or entering the child cgroups */
+        LINK_STAGE_SOCKET,           /* making the sockets in the runtime's directory */
+        LINK_STAGE_FORK,             /* making the process */
+        LINK_STAGE_STDIO,            /* pipes and standard streams */
+        LINK_STAGE_DIRECTORY,        /* entering the working directory */
+        LINK_STAGE_PROCESS,          /* session, signals, limits, privileges */
+        LINK_STAGE_EXEC,             /* execve() */
+        LINK_STAGE_REQUIRED_PROGRAM, /* looking up the required program: ENOENT, EACCES */
+        LINK_STAGE_REQUIRED_FILE,    /* looking for the required file; EISDIR: it is something else */
+        LINK_STAGE_EXECUTABLE,       /* looking up the executable: ENOENT, EACCES */
         _LINK_STAGE_MAX,
 };
 const char *link_stage_to_string(enum link_stage stage);

@@ -32,24 +32,28 @@ struct spec_header {
         uint32_t version;
         uint32_t input;          /* enum spec_input */
         uint32_t transport;      /* enum spec_transport */
-        uint32_t flags;          /* SPEC_NO_NEW_PRIVILEGES */
+        uint32_t flags;          /* SPEC_NO_NEW_PRIVILEGES … */
         uint64_t leftover_usec;  /* from SIGTERM to SIGKILL for what a main process left behind */
         uint64_t handshake_usec; /* not 0: the command gets RM_ENV_DEADLINE, so long after its start */
         uint64_t abandon_usec;   /* how long to wait for a daemon that is away, once all is done */
 };
 
 #define SPEC_NO_NEW_PRIVILEGES 1U
+#define SPEC_LISTEN 2U  /* LINK_SOCKET_FD is the socket to listen on: none is made in the directory */
+#define SPEC_LOOK_UP 4U /* executables are names as they were given: they are looked up in the PATH of the environment */
 
 enum spec_type {
         SPEC_DIRECTORY = 1,     /* the runtime's own directory; once */
         SPEC_COMMAND,           /* begins a command; uint32_t: 1 if it is a setup step (both streams are RING_STREAM_SETUP), 0 if the command (last) */
         SPEC_ANNOUNCE,          /* of the command begun last: a line to put into the ring as RING_STREAM_SETUP before it runs */
-        SPEC_EXECUTABLE,        /* of the command begun last: absolute path for execve() */
+        SPEC_EXECUTABLE,        /* of the command begun last: absolute path for execve(), or with SPEC_LOOK_UP a name */
         SPEC_ARGUMENT,          /* of the command begun last: argv, in order */
         SPEC_ENVIRONMENT,       /* one "A=B", for all commands */
         SPEC_WORKING_DIRECTORY, /* absolute; once */
         SPEC_LINE,              /* POSIX extended regular expression; with SPEC_TRANSPORT_LINE */
         SPEC_MEMORY_HIGH,       /* uint64_t: the payload's memory.high; once, or there is none. Not said by older daemons */
+        SPEC_REQUIRED_PROGRAM,  /* a name that must be found in PATH before the first command runs; once */
+        SPEC_REQUIRED_FILE,     /* a path of a file that must be there by then; once */
         _SPEC_TYPE_MAX,
 };
 

@@ -420,7 +420,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), ==, 0);
         connection_begin(pair[0]);
 
-        g_assert_cmpint(keeper_init(keeper, pair[1], ring_fd, spec_fd), ==, 0);
+        g_assert_cmpint(keeper_init(keeper, pair[1], ring_fd, spec_fd, -EBADF), ==, 0);
         fd_close(spec_fd);
         /* It ends by itself: collected, or abandoned. */
         g_assert_cmpint(keeper_loop(keeper), ==, 0);

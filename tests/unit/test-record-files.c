@@ -203,12 +203,12 @@ static void test_connect(void) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         pid_t pid = 0;
 
-        g_assert_cmpint(record_store_connect(fixture->store, "a", &pid, &fd), ==, -ENOENT);
+        g_assert_cmpint(record_store_connect(fixture->store, "a", getuid(), &pid, &fd), ==, -ENOENT);
         g_strlcpy(address.sun_path, path, sizeof(address.sun_path));
         g_assert_cmpint(bind(listener, (struct sockaddr *) &address, sizeof(address)), ==, 0);
-        g_assert_cmpint(record_store_connect(fixture->store, "a", &pid, &fd), ==, -ECONNREFUSED);
+        g_assert_cmpint(record_store_connect(fixture->store, "a", getuid(), &pid, &fd), ==, -ECONNREFUSED);
         g_assert_cmpint(listen(listener, 1), ==, 0);
-        g_assert_cmpint(record_store_connect(fixture->store, "a", &pid, &fd), ==, 0);
+        g_assert_cmpint(record_store_connect(fixture->store, "a", getuid(), &pid, &fd), ==, 0);
         g_assert_cmpint(pid, ==, getpid());
 }
 
