@@ -308,7 +308,7 @@ char *as_user_read_text(AsUser *user, const char *path) {
                 guint32 flags;
 
                 g_variant_get(reply, "(a(tytus)tb)", &lines, NULL, &more);
-                while (g_variant_iter_loop(lines, "(tytu&s)", &after, NULL, NULL, &flags, &line))
+                while (g_variant_iter_next(lines, "(tytu&s)", &after, NULL, NULL, &flags, &line))
                         g_string_append_printf(text, "%s%s", line, flags & 5 ? "" : "\n");
         }
         return g_string_free(g_steal_pointer(&text), FALSE);

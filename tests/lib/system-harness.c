@@ -250,7 +250,7 @@ static char *find_leftovers(void) {
         char *output;
 
         (void) system_shell("systemctl list-units --all --plain --no-legend 'runtime-*.scope' 'runtimes-u*.slice' | grep -v '\\.slice .*active' ;"
-                            "ls -d /run/runtime-manager/* /run/runtime-manager-runtimes/* 2>/dev/null; pgrep -a runtime-keeper",
+                            "ls -d /run/runtime-manager/*/ /run/runtime-manager-runtimes/* 2>/dev/null; pgrep -a runtime-keeper",
                             &output);
         return output;
 }

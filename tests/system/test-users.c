@@ -20,11 +20,13 @@ static char *run_as_runtime(AsUser *user, const char *script, const char *option
         return g_strchomp(text);
 }
 
-/* The same as a process that PID 1 starts for that user, without PAM. */
+/* The same as a process that PID 1 starts for that user, without PAM. systemd would expand a single $. */
 static char *run_by_systemd(AsUser *user, const char *script) {
         g_autofree char *quoted = g_shell_quote(script);
+        g_autoptr(GString) escaped = g_string_new(quoted);
 
-        return system_run("systemd-run --quiet --wait --pipe --collect --uid=%s sh -c %s", as_user_get_name(user), quoted);
+        g_string_replace(escaped, "$", "$$", 0);
+        return system_run("systemd-run --quiet --wait --pipe --collect -p IgnoreSIGPIPE=no --uid=%s sh -c %s", as_user_get_name(user), escaped->str);
 }
 
 static void test_ids(System *s, gconstpointer data) {
@@ -62,9 +64,9 @@ static void test_limits_of_processes(System *s, gconstpointer data) {
                                      "' /proc/self/status";
         g_autofree char *here = run_as_runtime(s->alice, script, NULL), *there = run_by_systemd(s->alice, script);
 
+        /* The container has a seccomp filter for all that is in it; a runtime has as many as anybody. */
         g_assert_cmpstr(here, ==, g_strchomp(there));
         g_assert_nonnull(strstr(here, "NoNewPrivs:\t0"));
-        g_assert_nonnull(strstr(here, "Seccomp:\t0"));
         g_assert_nonnull(strstr(here, "CapEff:\t0000000000000000"));
 }
 
