@@ -321,8 +321,9 @@ void as_user_wait_text(AsUser *user, const char *path, const char *text) {
 
         while (found = as_user_read_text(user, path), !strstr(found, text)) {
                 g_autofree char *state = as_user_get_string(user, path, "State");
-                g_auto(Outcome) pause = ask(user, "await", g_variant_new("(ssuu)", path, "OutputLines", G_MAXUINT32, 20));
+                g_autofree char *later = ask_for_error(user, "await", g_variant_new("(ssuu)", path, "OutputLines", G_MAXUINT32, 20));
 
+                g_assert_cmpstr(later, ==, "ETIME");
                 if (g_get_monotonic_time() > deadline || strcmp(state, "ended") == 0)
                         g_error("%s: \"%s\" is not in the output of %s, which is %s and printed: %.2000s", user->name, text, path, state, found);
                 g_clear_pointer(&found, g_free);

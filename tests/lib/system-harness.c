@@ -352,8 +352,12 @@ int system_main(int argc, char *argv[], const char *name, gboolean needs_service
         if (needs_service && !g_test_subprocess()) {
                 g_autofree char *output = NULL;
 
-                if (system_shell("systemctl reset-failed; systemctl start " MANAGER, &output) != 0)
-                        g_error("the service did not start: %s", output);
+                if (system_shell("systemctl reset-failed; systemctl start " MANAGER " || { journalctl -b -n 20 -u " MANAGER " -u " SPAWNER "; false; }",
+                                 &output) != 0) {
+                        g_printerr("%s\n", output);
+                        g_print("Bail out! The service does not start\n");
+                        return 1;
+                }
         }
         return g_test_run();
 }

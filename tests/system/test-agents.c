@@ -38,7 +38,7 @@ static void test_errors(System *s, gconstpointer data) {
 /* The pipe that login1 answers with stays open as long as the lock is wanted. */
 static void test_fds(System *s, gconstpointer data) {
         g_autoptr(GVariant) reply = NULL;
-        g_autofree char *held = NULL, *gone = NULL, *error = NULL;
+        g_autofree char *held = NULL, *error = NULL;
 
         g_free(system_run("systemctl start systemd-logind"));
         reply = as_user_call_at(s->alice, LOGIN, LOGIN_PATH, LOGIN ".Manager", "Inhibit", g_variant_new("(ssss)", "sleep", "alice-tests", "a test", "delay"));

@@ -16,8 +16,9 @@ static void live_a_whole_life(System *s) {
         g_autofree char *path = as_user_start(s->alice, "command",
                                               options_shell("echo " VICTIM_SECRET "; read line; echo $line; exit 3",
                                                             "{'Id': <'alices_77'>, 'Input': <'pipe'>, 'Labels': <{'hidden': '" VICTIM_SECRET "'}>}"));
-        g_autoptr(GVariant) subscribed = as_user_call(s->alice, path, "Subscribe", g_variant_new("(tu)", (guint64) 0, 3)), ended = NULL;
+        g_autoptr(GVariant) ended = NULL;
 
+        g_variant_unref(as_user_call(s->alice, path, "Subscribe", g_variant_new("(tu)", (guint64) 0, 3)));
         g_variant_unref(as_user_wait_signal(s->alice, path, "OutputLines", 1));
         g_variant_unref(as_user_call(s->alice, path, "TakeOwnership", g_variant_new_parsed("({'OwnerName': <'" VICTIM_SECRET "'>},)")));
         g_variant_unref(as_user_call(s->alice, path, "SetLimits", g_variant_new_parsed("({'TasksMax': <uint64 50>},)")));

@@ -130,7 +130,7 @@ static void test_bob_kills(System *s, gconstpointer data) {
 
 /* Her own she may; the runtime is lost, truthfully, and nothing else. */
 static void test_alice_kills_keeper(System *s, gconstpointer data) {
-        g_autofree char *path = as_user_start_shell(s->alice, "exec tail -f /dev/null"), *other = NULL;
+        g_autofree char *path = as_user_start_shell(s->alice, "exec tail -f /dev/null");
         g_autoptr(GVariant) report = NULL;
         g_auto(Victim) v = {0};
 

@@ -25,7 +25,6 @@ static char *start_counter(System *s) {
 /* One line in, one line out; n: how many since its start. */
 static void count(System *s, const char *path, guint n) {
         g_autofree char *error = as_user_fd_write(s->alice, 0, "x\n"), *text = g_strdup_printf("%u\n", n);
-        g_autoptr(GString) all = g_string_new(NULL);
 
         g_assert_cmpstr(error, ==, "");
         as_user_wait_text(s->alice, path, text);
