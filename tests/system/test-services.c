@@ -81,7 +81,7 @@ static void test_restart(System *s, gconstpointer data) {
 
 /* Who ended it, and what it had printed, is asked for afterwards. */
 static void test_stop(System *s, gconstpointer data) {
-        g_autofree char *path = start_counter(s), *unit = as_user_get_string(s->alice, path, "Unit"), *active = NULL, *text = NULL;
+        g_autofree char *path = start_counter(s), *active = NULL, *text = NULL;
         g_autoptr(GVariant) report = NULL;
 
         count(s, path, 1);

@@ -156,10 +156,10 @@ static guint count_runtimes(AsUser *user) {
 }
 
 static void test_each_their_own(System *s, gconstpointer data) {
-        g_autofree char *hers = as_user_start_shell(s->alice, "exec tail -f /dev/null"), *another = as_user_start_shell(s->alice, "exec tail -f /dev/null"),
-                        *his = as_user_start_shell(s->bob, "exec tail -f /dev/null");
+        g_autofree char *hers = as_user_start_shell(s->alice, "exec tail -f /dev/null"), *his = as_user_start_shell(s->bob, "exec tail -f /dev/null");
         AsUser *root = system_new_root(s);
 
+        g_free(as_user_start_shell(s->alice, "exec tail -f /dev/null"));
         g_assert_cmpuint(count_runtimes(s->alice), ==, 2);
         g_assert_cmpuint(count_runtimes(s->bob), ==, 1);
         g_assert_cmpuint(count_runtimes(root), ==, 3);
