@@ -16,6 +16,7 @@
 #include "bus/service.h"
 #include "bus/start-request.h"
 #include "core/cgroup.h"
+#include "core/config.h"
 #include "core/manager.h"
 #include "core/sd-autoptr.h"
 #include "util/limits.h"
@@ -37,6 +38,7 @@ typedef struct Daemon {
         char *runtime_directory, *keeper_path;
         char *kind_directories[4];
         struct rlimit fd_limit; /* that we were started with */
+        Config *config;         /* of the system bus */
 } Daemon;
 
 typedef struct Arguments {
@@ -194,9 +196,39 @@ static int daemon_open_scopes(Daemon *daemon, const Arguments *arguments) {
         return r;
 }
 
+static int daemon_load_config(Daemon *daemon) {
+        g_auto(GStrv) problems = NULL;
+        int r;
+
+        r = config_load(config_directories(), &daemon->config, &problems);
+        if (r < 0) {
+                complain(_("The configuration could not be read: %s."), g_strerror(-r));
+                return r;
+        }
+        for (char **problem = problems; *problem; problem++)
+                complain("%s", *problem);
+        return 0;
+}
+
+static QuotaLimits quota_limits_from_config(const Config *config) {
+        return (QuotaLimits){
+                .max =
+                        {
+                                [QUOTA_RUNTIMES] = config->runtimes_per_user,
+                                [QUOTA_ENDED] = config->ended_per_user,
+                                [QUOTA_RING_BYTES] = config->ring_bytes_per_user,
+                                [QUOTA_CALLS] = config->calls_per_user,
+                                [QUOTA_SUBSCRIBERS] = config->subscribers_per_user,
+                        },
+                .starts_per_second = config->starts_per_second,
+                .starts_burst = config->starts_burst,
+        };
+}
+
 /* Says what is wrong if it fails. */
 static int daemon_start(Daemon *daemon, const Arguments *arguments) {
         static const ServiceHandler handler = {on_ready, on_lost, on_failed, on_idle};
+        QuotaLimits quotas = {0};
         ManagerConfig config;
         int r;
 
@@ -210,15 +242,18 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 return r;
         }
         (void) sd_event_set_watchdog(daemon->event, 1);
-        if (arguments->system)
+        if (arguments->system) {
                 daemon_find_places_of_system(daemon);
-        else
+                r = daemon_load_config(daemon);
+        } else
                 r = daemon_find_places(daemon);
         if (r < 0)
                 return r;
         r = daemon_open_scopes(daemon, arguments);
         if (r < 0)
                 return r;
+        if (daemon->config)
+                quotas = quota_limits_from_config(daemon->config);
 
         config = (ManagerConfig){
                 .event = daemon->event,
@@ -230,7 +265,8 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
                 .many_users = arguments->system,
                 .kind_directories = (const char *const *) daemon->kind_directories,
                 .reserved_options = start_request_names(),
-                .runtimes_max = LIMIT_RUNTIMES,
+                .quota_limits = daemon->config ? &quotas : NULL,
+                .runtimes_max = daemon->config ? (unsigned) daemon->config->runtimes : LIMIT_RUNTIMES,
         };
         r = manager_new(&config, service_get_manager_handler(), service_get_manager_userdata(daemon->service), &daemon->manager);
         if (r == -EWOULDBLOCK)
@@ -253,6 +289,7 @@ static void daemon_done(Daemon *daemon) {
         sd_event_source_disable_unref(daemon->terminate_source);
         sd_event_source_disable_unref(daemon->interrupt_source);
         sd_event_unref(daemon->event);
+        config_free(daemon->config);
         g_free(daemon->runtime_directory);
         free(daemon->keeper_path);
         free(daemon->kind_directories[0]);
