@@ -78,8 +78,6 @@ static void miss(Peer *peer, RuntimeObject *object, AudienceNews news) {
 }
 
 static void audience_add(GPtrArray *audience, Peer *peer, RuntimeObject *object, AudienceNews news, size_t size) {
-        if (!bus_may_see(object->bus, peer_get_uid(peer), object->runtime))
-                return;
         if (peer_is_behind(peer) || peer_get_room(peer) < size)
                 miss(peer, object, news);
         else
@@ -90,12 +88,15 @@ GPtrArray *audience_get(RuntimeObject *object, AudienceNews news, size_t size) {
         GPtrArray *audience = g_ptr_array_new(), *subscribers = object->bus->subscribers;
 
         for (unsigned i = 0; i < subscribers->len; i++)
-                if (peer_get_subscription(subscribers->pdata[i]) & SUBSCRIBE_LIFE)
+                if ((peer_get_subscription(subscribers->pdata[i]) & SUBSCRIBE_LIFE) &&
+                    bus_may_see(object->bus, peer_get_uid(subscribers->pdata[i]), object->runtime))
                         audience_add(audience, subscribers->pdata[i], object, news, size);
         for (unsigned i = 0; i < object->followers->len; i++) {
                 const Follower *follower = object->followers->pdata[i];
 
-                if (follower->life && !(peer_get_subscription(follower->peer) & SUBSCRIBE_LIFE))
+                /* Who follows it by itself was allowed to, by whatever rule. */
+                if (follower->life &&
+                    !((peer_get_subscription(follower->peer) & SUBSCRIBE_LIFE) && bus_may_see(object->bus, peer_get_uid(follower->peer), object->runtime)))
                         audience_add(audience, follower->peer, object, news, size);
         }
         return audience;

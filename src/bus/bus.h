@@ -8,6 +8,7 @@
 #include <systemd/sd-id128.h>
 
 #include "bus/audience.h"
+#include "bus/auth.h"
 #include "bus/callers.h"
 #include "bus/feed.h"
 #include "bus/peer.h"
@@ -21,6 +22,7 @@ struct Bus {
         Manager *manager; /* NULL: it is gone, and we go too */
         PeerTable *peers;
         Callers *callers;
+        Auth *auth;
         GHashTable *objects;    /* Runtime → RuntimeObject */
         GPtrArray *subscribers; /* peers with a subscription at the manager, not owned */
         GHashTable *missed;     /* Peer → what it has yet to be told, see audience.c */
@@ -71,7 +73,8 @@ void bus_drop_peer_calls(Peer *peer);
 /* The connection is gone, and those who called with it. */
 void bus_drop_calls(Bus *bus);
 
-/* visible.c: who may know of which runtime */
+/* visible.c: which runtime a call is about, as far as its caller may know (auth.h) */
+extern const AuthHandler bus_auth_handler; /* userdata: Bus */
 /* NULL and UID_UNKNOWN: not one that has passed (callers.h). */
 Peer *bus_get_caller(Bus *bus, sd_bus_message *call);
 uid_t bus_get_caller_uid(Bus *bus, sd_bus_message *call);

@@ -194,7 +194,7 @@ int callers_pass(Callers *callers, sd_bus_message *call, Peer **ret_peer) {
                 peer_table_drop(callers->peers, peer);
                 return 0;
         }
-        if (g_queue_get_length(&unknown->held) >= LIMIT_HELD || callers->n_held >= LIMIT_HELD_ALL)
+        if (g_queue_get_length(&unknown->held) >= LIMIT_UNKNOWN_CALLS || callers->n_held >= LIMIT_UNKNOWN_CALLS_ALL)
                 refuse(peer, call, RM_ERROR_LIMIT_EXCEEDED, "Too many calls before it is known who calls; wait for the answer to the first.");
         else
                 hold(unknown, call);

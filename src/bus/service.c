@@ -3,8 +3,8 @@
 /* The only room that opens a connection to the bus. Runtimes are not registered one by one: a fallback vtable finds them by their path, so the cost of
  * a call doesn't depend on how many there are.
  *
- * Every method call passes a filter first: it counts a flat rate for the answer in the caller's window, and refuses, shortly, a caller that hasn't read
- * what it was sent; one that goes on calling all the same isn't answered at all, for even refusals add up.
+ * Every method call passes a filter first: it finds out who calls, counts a flat rate for the answer in the caller's window, and refuses, shortly, a caller
+ * that hasn't read what it was sent; one that goes on calling all the same isn't answered at all, for even refusals add up.
  *
  * A connection that is lost is made again: runtimes don't depend on it. */
 
@@ -58,6 +58,7 @@ static void on_gone(void *userdata, Peer *peer) {
 
         bool subscribed = peer_get_subscription(peer) != 0;
 
+        auth_drop_peer(bus->auth, peer_get_name(peer));
         callers_drop_peer(bus->callers, peer);
         audience_drop_peer(bus, peer);
         if (subscribed && bus->bus)
@@ -108,15 +109,18 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
         Bus *bus = userdata;
         uint8_t type;
         Peer *peer;
+        int r;
 
         if (!sender || sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
                 return 0;
+        if (auth_again(bus->auth, message, &r))
+                return r;
         if (callers_pass(bus->callers, message, &peer) == 0)
                 return 1;
         /* Who reads is answered however much is on its way to others. */
         if (!peer_is_full(peer)) {
                 peer_sent(peer, bus_answer_size(bus, peer, message));
-                return 0;
+                return auth_filter(bus->auth, message, peer_get_uid(peer));
         }
         if (!peer_refuse(peer, ANSWER_SIZE))
                 return 1;
@@ -216,6 +220,7 @@ static void service_close(Service *service) {
                 (void) peer_table_attach(service->bus.peers, NULL);
         if (service->bus.callers)
                 callers_attach(service->bus.callers, NULL);
+        auth_attach(service->bus.auth, NULL);
         start_calls_drop(&service->bus);
         bus_drop_calls(&service->bus);
         service->bus.bus = sd_bus_flush_close_unref(service->bus.bus);
@@ -290,6 +295,8 @@ static int service_open(Service *service) {
         if (r >= 0)
                 callers_attach(bus->callers, bus->bus);
         if (r >= 0)
+                auth_attach(bus->auth, bus->bus);
+        if (r >= 0)
                 r = service_export(service);
         if (r >= 0)
                 r = sd_bus_request_name_async(bus->bus, &service->name_call, RM_BUS_NAME, 0, on_name_answer, service);
@@ -333,6 +340,7 @@ int service_new(sd_event *event, bool many_users, const char *address, const Ser
         service->address = g_strdup(address);
         service->bus.event = event;
         service->bus.many_users = many_users;
+        service->bus.auth = auth_new(many_users ? AUTH_MODE_SYSTEM : AUTH_MODE_USER, &bus_auth_handler, &service->bus);
         service->bus.missed = audience_missed_new();
         service->bus.start_calls = g_ptr_array_new();
         service->bus.on_idle = handler->on_idle;
@@ -364,6 +372,7 @@ Service *service_free(Service *service) {
         service_close(service);
         peer_table_free(service->bus.peers);
         callers_free(service->bus.callers);
+        auth_free(service->bus.auth);
         start_calls_free(&service->bus);
         g_hash_table_unref(service->bus.missed);
         sd_event_source_disable_unref(service->retry_timer);

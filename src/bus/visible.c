@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Who sees which runtime. On a bus of many users a runtime exists for the user that it is of, for the one who started it, and for root; for others it is
- * as if it never was: whatever finds a runtime for a call finds it here, and says in the same words that there is none. */
+/* Which runtime a call is about. Who may know of it is for auth.c to say; for others it is as if it never was: whatever finds a runtime for a call finds it
+ * here, and says in the same words that there is none. */
 
 #include <errno.h>
 #include <string.h>
@@ -22,16 +22,12 @@ uid_t bus_get_caller_uid(Bus *bus, sd_bus_message *call) {
 }
 
 bool bus_may_see(const Bus *bus, uid_t uid, const Runtime *runtime) {
-        if (!bus->many_users)
-                return true;
-        if (uid == UID_UNKNOWN)
-                return false;
-        return uid == 0 || uid == runtime_get_uid(runtime) || uid == runtime_get_starter_uid(runtime);
+        return auth_may_see(bus->auth, uid, runtime_get_uid(runtime), runtime_get_starter_uid(runtime));
 }
 
-/* The call may be one that sd-bus answers by itself. */
 bool bus_may_reach(Bus *bus, sd_bus_message *call, const Runtime *runtime) {
-        return !bus->many_users || (call && bus_may_see(bus, bus_get_caller_uid(bus, call), runtime));
+        return auth_may_reach(bus->auth, call, call ? bus_get_caller_uid(bus, call) : UID_UNKNOWN, runtime_get_name(runtime), runtime_get_uid(runtime),
+                              runtime_get_starter_uid(runtime));
 }
 
 const char *bus_runtime_id(const Bus *bus, uid_t uid, const Runtime *runtime) {
@@ -77,11 +73,43 @@ Runtime *bus_next_visible(Bus *bus, uid_t uid, Runtime *runtime) {
 }
 
 int bus_authorize_start(Bus *bus, sd_bus_message *call, const char *kind, const StartOptions *options, sd_bus_error *reterr) {
-        uid_t uid = bus_get_caller_uid(bus, call);
+        const AuthStart start = {kind, options->id, options->uid, user_get_name(options->user)};
 
-        if (!bus->many_users || (uid != UID_UNKNOWN && uid == options->uid))
-                return 1;
-        if (uid == 0)
-                return 1;
-        return sd_bus_error_setf(reterr, SD_BUS_ERROR_ACCESS_DENIED, "You may not start runtimes for another user.");
+        return auth_check_start(bus->auth, call, bus_get_caller_uid(bus, call), &start, reterr);
 }
+
+/* What is written in another way than by us is nobody's name. */
+static uid_t parse_name(const char *name) {
+        g_autofree char *again = NULL;
+        const char *id;
+        uid_t uid;
+
+        id = runtime_name_parse(true, name, &uid);
+        if (!id || strlen(id) > 32 || id[strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '\0')
+                return UID_NOBODYS;
+        again = runtime_name(true, uid, id);
+        return strcmp(again, name) == 0 ? uid : UID_NOBODYS;
+}
+
+/* In the order of manager_find(): an id of the caller's own, a name, and what isn't one would be the caller's. */
+static void find_target(void *userdata, uid_t caller, const char *text, bool is_path, AuthTarget *ret) {
+        const char *given = is_path ? text + strlen(RM_RUNTIME_PREFIX "/") : text, *name = given;
+        g_autofree char *own = is_path ? NULL : runtime_name(true, caller, text);
+        const Runtime *runtime;
+        Bus *bus = userdata;
+
+        if (own && (manager_get(bus->manager, own) || parse_name(given) == UID_NOBODYS))
+                name = own;
+        runtime = manager_get(bus->manager, name);
+        *ret = (AuthTarget){.uid = parse_name(name), .exists = runtime, .starter_uid = UID_NOBODYS};
+        if (ret->uid != UID_NOBODYS)
+                (void) g_strlcpy(ret->name, name, sizeof(ret->name));
+        if (!runtime)
+                return;
+        ret->uid = runtime_get_uid(runtime);
+        ret->starter_uid = runtime_get_starter_uid(runtime);
+        ret->kind = runtime_get_kind(runtime)->name;
+        ret->user = user_get_name(runtime_get_options(runtime)->user);
+}
+
+const AuthHandler bus_auth_handler = {.find_target = find_target};

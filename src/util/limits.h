@@ -10,8 +10,8 @@
 #define LIMIT_ENDED 1000U             /* ended runtimes kept readable, a uid */
 #define LIMIT_WAITERS 16U             /* calls that wait for one runtime, of one caller: the oldest gives way */
 #define LIMIT_WAITS 1024U             /* ... of all callers */
-#define LIMIT_HELD 32U                /* calls of one connection until the bus has told whose it is (system bus) */
-#define LIMIT_HELD_ALL 4096U          /* ... of all */
+#define LIMIT_UNKNOWN_CALLS 32U       /* calls of one connection until the bus has told whose it is (system bus) */
+#define LIMIT_UNKNOWN_CALLS_ALL 4096U /* ... of all */
 #define LIMIT_ARGUMENTS 4096U         /* words in Command and Arguments together */
 #define LIMIT_ARGUMENT (128U * 1024U) /* one word: MAX_ARG_STRLEN of the kernel */
 #define LIMIT_COMMAND (1024U * 1024U) /* all words and environment entries together */

@@ -331,6 +331,19 @@ int manager_restart(Manager *manager, Runtime *runtime, uid_t uid, sd_bus_error 
 
 /* core/runtime.h */
 
+char *runtime_name(bool many_users, uid_t uid, const char *id) {
+        return g_strdup_printf("u%u_%s", (unsigned) uid, id);
+}
+
+const char *runtime_name_parse(bool many_users, const char *name, uid_t *ret_uid) {
+        const char *id = strchr(name, '_');
+
+        if (name[0] != 'u' || !id || id[1] == '\0')
+                return NULL;
+        *ret_uid = (uid_t) g_ascii_strtoull(name + 1, NULL, 10);
+        return id + 1;
+}
+
 const char *runtime_get_id(const Runtime *runtime) {
         return runtime->options->id;
 }
@@ -408,7 +421,7 @@ void runtime_finish(Runtime *runtime) {
 void runtime_watch_output(Runtime *runtime, uint64_t after) {
 }
 
-void runtime_limits_changed(Runtime *runtime, const LimitSet *limits) {
+void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned keys) {
 }
 
 int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr) {

@@ -164,14 +164,48 @@ static void test_the_starter(void) {
         g_assert_true(contains(client_call(bob, NULL, NULL, "ListRuntimes", "a{sv}", 1, "StarterUID", "u", BOB), "STRING \"u1_a\""));
 }
 
+/* An administrator who isn't root: one runtime at a time, named, by polkit's word; what there is it is told by nothing. */
+static void test_manage(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(Client) bob = client_new(world, BOB);
+        Runtime *hers = fake_runtime_add(world->manager, ALICE, ALICE, "a");
+        guint n;
+
+        assert_answer_has(client_call(bob, ALICES, NULL, "Stop", "a{sv}", 0), SD_BUS_ERROR_UNKNOWN_OBJECT);
+        n = fake_polkit_get_n_questions(world->polkit);
+        assert_answer_has(client_call(bob, NEVER, NULL, "Stop", "a{sv}", 0), SD_BUS_ERROR_UNKNOWN_OBJECT);
+        /* It is as much work to say that. */
+        g_assert_cmpuint(n, ==, 1);
+        g_assert_cmpuint(fake_polkit_get_n_questions(world->polkit), ==, 2);
+        g_assert_cmpuint(fake_runtime_get_stopped_by(hers), ==, UID_UNKNOWN);
+
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_YES);
+        sd_bus_message_unref(client_call(bob, ALICES, NULL, "Stop", "a{sv}", 0));
+        g_assert_cmpuint(fake_runtime_get_stopped_by(hers), ==, BOB);
+        assert_answer_has(client_call(bob, NULL, NULL, "GetRuntime", "s", "u1_a"), ALICES);
+        assert_answer_has(client_call(bob, ALICES, PROPERTIES, "Get", "ss", RM_RUNTIME_INTERFACE, "UID"), "UINT32 1;");
+        assert_answer(client_call(bob, NULL, NULL, "GetRuntime", "s", "u1_z"), NO_SUCH("u1_z"));
+        g_assert_false(contains(client_call(bob, NULL, NULL, "ListRuntimes", "a{sv}", 0), "u1_a"));
+        g_assert_false(contains(client_call(bob, NULL, OBJECT_MANAGER, "GetManagedObjects", NULL), "u1_a"));
+        g_assert_false(contains(client_call(bob, RM_RUNTIME_PREFIX, INTROSPECTABLE, "Introspect", NULL), "u1_a"));
+        /* Not the answer of before. */
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_NO);
+        assert_answer_has(client_call(bob, ALICES, NULL, "Stop", "a{sv}", 0), SD_BUS_ERROR_UNKNOWN_OBJECT);
+}
+
 static void test_start(void) {
         g_autoptr(World) world = world_new(NULL);
         g_autoptr(Client) alice = client_new(world, ALICE), root = client_new(world, 0), stranger = client_new(world, STRANGER);
 
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_YES);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "Id", "s", "a"), ALICES);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 2, "Id", "s", "b", "User", "s", "alice"), "STRING \"b\"");
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 2, "Id", "s", "c", "User", "s", "1"), "STRING \"c\"");
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_NO);
+        assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "Id", "s", "d"), SD_BUS_ERROR_ACCESS_DENIED);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "bob"), SD_BUS_ERROR_ACCESS_DENIED);
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_YES);
+        assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 2, "Id", "s", "e", "User", "s", "bob"), "STRING \"u2_e\"");
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "root"), SD_BUS_ERROR_ACCESS_DENIED);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "0"), SD_BUS_ERROR_ACCESS_DENIED);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "daemon"), SD_BUS_ERROR_ACCESS_DENIED);
@@ -187,6 +221,7 @@ static void test_start(void) {
         assert_answer_has(client_call(root, NULL, NULL, "StartRuntime", "sa{sv}", "command", 2, "Id", "s", "r", "User", "s", "root"), "/u0_r");
         assert_answer_has(client_call(root, NULL, NULL, "StartRuntime", "sa{sv}", "command", 2, "Id", "s", "r", "User", "s", "bob"), "STRING \"u2_r\"");
         assert_answer_has(client_call(root, RM_RUNTIME_PREFIX "/u2_r", PROPERTIES, "Get", "ss", RM_RUNTIME_INTERFACE, "StarterUID"), "UINT32 0;");
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_NO);
         assert_answer_has(client_call(alice, RM_RUNTIME_PREFIX "/u0_r", NULL, "Stop", "a{sv}", 0), SD_BUS_ERROR_UNKNOWN_OBJECT);
 }
 
@@ -197,6 +232,7 @@ static void test_start_waits_for_the_user(void) {
         g_autoptr(Client) bob = client_new(world, BOB);
         Client *alice = client_new(world, ALICE);
 
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_YES);
         fake_manager_hold_users(world->manager);
         for (unsigned i = 0; i < 3; i++)
                 client_send(alice, answers, "start", NULL, NULL, "StartRuntime", "sa{sv}", "command", 0);
@@ -223,7 +259,7 @@ static void test_order(void) {
         g_autoptr(Client) alice = client_new(world, ALICE);
 
         fake_runtime_add(world->manager, ALICE, ALICE, "a");
-        for (unsigned i = 0; i < LIMIT_HELD; i++) {
+        for (unsigned i = 0; i < LIMIT_UNKNOWN_CALLS; i++) {
                 g_autofree char *text = g_strdup_printf("%u", i);
 
                 if (i % 2)
@@ -231,8 +267,8 @@ static void test_order(void) {
                 else
                         client_send(alice, answers, text, ALICES, NULL, "ReadOutput", "s", "");
         }
-        AWAIT(answers->len == LIMIT_HELD);
-        for (unsigned i = 0; i < LIMIT_HELD; i++) {
+        AWAIT(answers->len == LIMIT_UNKNOWN_CALLS);
+        for (unsigned i = 0; i < LIMIT_UNKNOWN_CALLS; i++) {
                 g_autofree char *expected = g_strdup_printf("%u: %s", i, i % 2 ? RM_ERROR_NO_SUCH_RUNTIME : SD_BUS_ERROR_INVALID_ARGS);
 
                 g_assert_cmpstr(answers->pdata[i], ==, expected);
@@ -245,12 +281,12 @@ static void test_too_many_before(void) {
         g_autoptr(Client) alice = client_new(world, ALICE);
         unsigned n = 0;
 
-        for (unsigned i = 0; i < 4 * LIMIT_HELD; i++)
+        for (unsigned i = 0; i < 4 * LIMIT_UNKNOWN_CALLS; i++)
                 client_send(alice, answers, "x", NULL, NULL, "GetRuntime", "s", "nosuch");
-        AWAIT(answers->len == 4 * LIMIT_HELD);
+        AWAIT(answers->len == 4 * LIMIT_UNKNOWN_CALLS);
         for (unsigned i = 0; i < answers->len; i++)
                 n += strcmp(answers->pdata[i], "x: " RM_ERROR_NO_SUCH_RUNTIME) == 0;
-        g_assert_cmpuint(n, >=, LIMIT_HELD);
+        g_assert_cmpuint(n, >=, LIMIT_UNKNOWN_CALLS);
         /* Later calls are as usual. */
         assert_answer(client_call(alice, NULL, NULL, "GetRuntime", "s", "a"), NO_SUCH("a"));
 }
@@ -303,6 +339,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/users/hidden/ids-and-processes", test_ids);
         g_test_add_func("/users/an-id-like-a-name-of-another", test_an_id_like_a_name);
         g_test_add_func("/users/the-starter-sees-it", test_the_starter);
+        g_test_add_func("/users/an-administrator-with-the-word-of-polkit", test_manage);
         g_test_add_func("/users/start/for-whom", test_start);
         g_test_add_func("/users/start/waits-for-the-user", test_start_waits_for_the_user);
         g_test_add_func("/users/callers/their-calls-stay-in-order", test_order);

@@ -62,6 +62,8 @@ World *world_new(const QuotaLimits *limits) {
 
         g_assert_cmpint(sd_event_new(&world->event), >=, 0);
         world->source = loop_add_event(world->event);
+        world->polkit = fake_polkit_new(private_bus_open_to_all());
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_NO);
         world_make(world, limits);
         world_start(world);
         return world;
@@ -75,6 +77,7 @@ void world_stop(World *world) {
 World *world_free(World *world) {
         if (world->manager)
                 world_stop(world);
+        fake_polkit_free(world->polkit);
         g_source_destroy(world->source);
         g_source_unref(world->source);
         sd_event_unref(world->event);

@@ -8,6 +8,7 @@
 
 #include "bus/service.h"
 #include "fake-core.h"
+#include "fake-polkit.h"
 
 /* Whether it can be done here; if not, says so as TAP does. */
 bool users_can_be_had(void);
@@ -17,6 +18,7 @@ typedef struct World {
         GSource *source;
         Service *service;
         Manager *manager;
+        FakePolkit *polkit; /* says no */
         bool ready;
 } World;
 
