@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "bus/message-size.h"
 #include "core/sd-autoptr.h"
 #include "util/limits.h"
 #include "util/macro.h"
@@ -30,6 +31,7 @@ typedef struct Unknown {
         Peer *peer;
         sd_bus_slot *question; /* NULL: it is answered */
         GQueue held;           /* sd_bus_message */
+        size_t size;           /* of those held since it was asked, about */
 } Unknown;
 
 static void unknown_free(gpointer data) {
@@ -194,7 +196,8 @@ int callers_pass(Callers *callers, sd_bus_message *call, Peer **ret_peer) {
                 peer_table_drop(callers->peers, peer);
                 return 0;
         }
-        if (g_queue_get_length(&unknown->held) >= LIMIT_UNKNOWN_CALLS || callers->n_held >= LIMIT_UNKNOWN_CALLS_ALL)
+        unknown->size += message_size(call, LIMIT_HELD_CALLS);
+        if (unknown->size >= LIMIT_HELD_CALLS || g_queue_get_length(&unknown->held) >= LIMIT_UNKNOWN_CALLS || callers->n_held >= LIMIT_UNKNOWN_CALLS_ALL)
                 refuse(peer, call, RM_ERROR_LIMIT_EXCEEDED, "Too many calls before it is known who calls; wait for the answer to the first.");
         else
                 hold(unknown, call);
