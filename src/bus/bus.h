@@ -7,6 +7,9 @@
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>
 
+#include "bus/audience.h"
+#include "bus/auth.h"
+#include "bus/callers.h"
 #include "bus/feed.h"
 #include "bus/peer.h"
 #include "core/manager.h"
@@ -14,11 +17,16 @@
 
 struct Bus {
         sd_event *event;
-        sd_bus *bus; /* NULL while there is no connection */
-        Manager *manager;
+        sd_bus *bus;      /* NULL while there is no connection */
+        bool many_users;  /* the system bus: each caller is judged by its uid, and sees and hears of its own */
+        Manager *manager; /* NULL: it is gone, and we go too */
         PeerTable *peers;
+        Callers *callers;
+        Auth *auth;
         GHashTable *objects;    /* Runtime → RuntimeObject */
         GPtrArray *subscribers; /* peers with a subscription at the manager, not owned */
+        GHashTable *missed;     /* Peer → what it has yet to be told, see audience.c */
+        GPtrArray *start_calls; /* StartCall, those that wait to know who a user is */
         sd_id128_t id;          /* of the bus that the peers' names are from */
         GHashTable *moved;      /* RuntimeObject: subscribers of it have got on since their places were written */
         sd_event_source *places_timer;
@@ -38,6 +46,7 @@ typedef struct RuntimeObject {
         bool owner_gone;        /* it left the bus, and nobody has taken its place */
         GPtrArray *start_calls; /* sd_bus_message, to be answered when it has started */
         GPtrArray *wait_calls;  /* WaitCall */
+        GPtrArray *followers;   /* Follower */
 } RuntimeObject;
 
 /* Flags of both Subscribe methods. */
@@ -50,18 +59,39 @@ int bus_reply_sized(Bus *bus, sd_bus_message *reply, sd_bus_message *call, size_
 /* objects.c: runtimes as objects on the bus */
 extern const ManagerHandler bus_manager_handler; /* userdata: Bus */
 RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime);
-/* Finds by path; 1, 0 if there is no such, negative errno. */
-int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret);
 int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_bus_error *reterr);
 int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr);
 int bus_kill(RuntimeObject *object, sd_bus_message *call, const char *who, int32_t signo, sd_bus_error *reterr);
 /* An answer of the keeper as the answer to a call; userdata: the call, of which it takes the reference. */
 void bus_answer_call(void *userdata, int error, int fd);
 
+/* A quota of the caller's is used up. */
+int bus_refuse_call(Bus *bus, sd_bus_error *reterr);
+int bus_refuse_subscription(Bus *bus, sd_bus_error *reterr);
 /* The peer is gone, and its calls that wait with it. */
 void bus_drop_peer_calls(Peer *peer);
 /* The connection is gone, and those who called with it. */
 void bus_drop_calls(Bus *bus);
+
+/* visible.c: which runtime a call is about, as far as its caller may know (auth.h) */
+extern const AuthHandler bus_auth_handler; /* userdata: Bus */
+/* NULL and UID_UNKNOWN: not one that has passed (callers.h). */
+Peer *bus_get_caller(Bus *bus, sd_bus_message *call);
+uid_t bus_get_caller_uid(Bus *bus, sd_bus_message *call);
+/* Whether the runtime exists for that user; and for this call. */
+bool bus_may_see(const Bus *bus, uid_t uid, const Runtime *runtime);
+bool bus_may_reach(Bus *bus, sd_bus_message *call, const Runtime *runtime);
+/* What the methods of the manager call it for that user: its id, or if it is another's its name. */
+const char *bus_runtime_id(const Bus *bus, uid_t uid, const Runtime *runtime);
+/* Finds by path, for a call; 1, 0 if there is no such. */
+int bus_find_object(Bus *bus, sd_bus_message *call, const char *path, RuntimeObject **ret);
+/* The same by id (or name), by process, with the error that answers the call. */
+int bus_find_by_id(Bus *bus, sd_bus_message *call, const char *id, RuntimeObject **ret, sd_bus_error *reterr);
+int bus_find_by_pid(Bus *bus, sd_bus_message *call, uint32_t pid, RuntimeObject **ret, sd_bus_error *reterr);
+/* As manager_next(), of those that the user may see. */
+Runtime *bus_next_visible(Bus *bus, uid_t uid, Runtime *runtime);
+/* Whether the caller may start that: 1, or negative with the error; 0: that is being asked, and the call will come again. */
+int bus_authorize_start(Bus *bus, sd_bus_message *call, const char *kind, const StartOptions *options, sd_bus_error *reterr);
 
 /* emitter.c: the only place that sends signals, but for output (feed.c) */
 void emit_runtime_added(RuntimeObject *object);
@@ -73,6 +103,9 @@ void emit_handshake_completed(RuntimeObject *object);
 void emit_owner_changed(RuntimeObject *object);
 void emit_warning(RuntimeObject *object, const char *code, const char *text, const char *key, uint64_t value);
 void emit_ended(RuntimeObject *object);
+/* To one peer that has missed something: the runtime as it is now, and one that is gone. */
+void emit_present_to(RuntimeObject *object, Peer *peer, bool added);
+void emit_runtime_removed_to(Bus *bus, Peer *peer, const char *id, const char *path);
 
 /* manager-interface.c, runtime-interface.c, runtime-properties.c */
 extern const sd_bus_vtable bus_manager_vtable[];

@@ -287,6 +287,15 @@ void feed_drop_peer(Peer *peer) {
         }
 }
 
+bool feed_send_rest(Feed *feed, const Peer *peer) {
+        Stream *stream = feed_find(feed, peer);
+
+        while (stream && stream_is_behind(stream) && !stream_is_blocked(stream))
+                if (stream_send(stream) < 0)
+                        return false;
+        return !stream || !stream_is_behind(stream);
+}
+
 void feed_mark_peer(Peer *peer) {
         GPtrArray *streams = peer_get_streams(peer);
 

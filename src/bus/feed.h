@@ -35,6 +35,9 @@ void feed_pump(Feed *feed);
  * or after a short while. */
 bool feed_finish(Feed *feed);
 
+/* The peer is sent what there is, as far as it has room; true: that is all. */
+bool feed_send_rest(Feed *feed, const Peer *peer);
+
 /* [{peer, sources, after}]: each subscriber, and the last line that it is known to have. */
 json_t *feed_to_record(const Feed *feed);
 

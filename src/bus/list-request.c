@@ -27,7 +27,11 @@ static uint32_t get_main_pid(const Runtime *runtime) {
 }
 
 static uint32_t get_uid(const Runtime *runtime) {
-        return runtime_get_options(runtime)->uid;
+        return runtime_get_uid(runtime);
+}
+
+static uint32_t get_starter_uid(const Runtime *runtime) {
+        return runtime_get_starter_uid(runtime);
 }
 
 static const struct {
@@ -36,7 +40,7 @@ static const struct {
         uint32_t (*get_number)(const Runtime *runtime);
 } key_table[] = {
         {"Id", runtime_get_id, NULL},           {"Kind", get_kind, NULL},        {"State", get_state, NULL}, {"Unit", runtime_get_unit, NULL},
-        {"Description", get_description, NULL}, {"MainPID", NULL, get_main_pid}, {"UID", NULL, get_uid},
+        {"Description", get_description, NULL}, {"MainPID", NULL, get_main_pid}, {"UID", NULL, get_uid},     {"StarterUID", NULL, get_starter_uid},
 };
 
 struct ListFilter {
@@ -77,8 +81,9 @@ static int read_key(sd_bus_message *message, ListFilter *filter, const char *nam
                 return key_table[i].get_string ? sd_bus_message_read(message, "v", "s", &filter->string[i])
                                                : sd_bus_message_read(message, "v", "u", &filter->number[i]);
         }
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
-                                 "Runtimes can't be filtered by \"%.64s\"; Id, Kind, State, Unit, MainPID, UID, Description and Labels (a{ss}) can.", name);
+        return sd_bus_error_setf(
+                reterr, RM_ERROR_INVALID_OPTION,
+                "Runtimes can't be filtered by \"%.64s\"; Id, Kind, State, Unit, MainPID, UID, StarterUID, Description and Labels (a{ss}) can.", name);
 }
 
 int list_filter_read(sd_bus_message *message, ListFilter **ret, sd_bus_error *reterr) {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "bus/list-request.h"
-#include "bus/start-request.h"
+#include "bus/start-call.h"
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
@@ -17,55 +17,13 @@
 /* What a row of a list takes in a message, about. */
 #define ROW_SIZE 512U
 
-static int method_start_runtime(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
-        Bus *bus = userdata;
-        StartOptions *options;
-        RuntimeObject *object;
-        const Kind *kind;
-        Runtime *runtime;
-        const char *name;
-        unsigned n_before;
-        int r;
-
-        r = sd_bus_message_read(call, "s", &name);
-        if (r < 0)
-                return r;
-        r = manager_find_kind(bus->manager, name, &kind, reterr);
-        if (r < 0)
-                return r;
-        r = start_request_read(call, kind, getuid(), &options, reterr);
-        if (r < 0)
-                return r;
-        n_before = g_hash_table_size(bus->objects);
-        r = manager_start(bus->manager, name, options, &runtime, reterr);
-        if (r < 0)
-                return r;
-        object = bus_get_object(bus, runtime);
-        if (g_hash_table_size(bus->objects) > n_before || runtime_is_start_lost(runtime))
-                ownership_begin(object, peer_table_get(bus->peers, sd_bus_message_get_sender(call)));
-        /* Of one whose restart failed there is nothing to wait for. */
-        if (runtime_is_started(runtime) || runtime_get_state(runtime) == RUNTIME_ENDED)
-                return sd_bus_reply_method_return(call, "so", runtime_get_id(runtime), object->path);
-        if (object->start_calls->len >= LIMIT_WAITERS)
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this start already.", LIMIT_WAITERS);
-        g_ptr_array_add(object->start_calls, sd_bus_message_ref(call));
-        return 1;
-}
-
 /* The runtime that the call's first argument names. */
 static int read_runtime(Bus *bus, sd_bus_message *call, RuntimeObject **ret, sd_bus_error *reterr) {
-        Runtime *runtime;
         const char *id;
         int r;
 
         r = sd_bus_message_read(call, "s", &id);
-        if (r < 0)
-                return r;
-        r = manager_find(bus->manager, getuid(), id, &runtime, reterr);
-        if (r < 0)
-                return r;
-        *ret = bus_get_object(bus, runtime);
-        return 0;
+        return r < 0 ? r : bus_find_by_id(bus, call, id, ret, reterr);
 }
 
 static int method_wait_runtime(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
@@ -97,15 +55,13 @@ static int method_get_runtime(sd_bus_message *call, void *userdata, sd_bus_error
 }
 
 static int reply_runtime_of_pid(Bus *bus, sd_bus_message *call, uint32_t pid, sd_bus_error *reterr) {
-        Runtime *runtime;
+        RuntimeObject *object;
         int r;
 
-        if (pid == 0 || pid > INT32_MAX)
-                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no process %u.", pid);
-        r = manager_find_by_pid(bus->manager, pid, &runtime, reterr);
+        r = bus_find_by_pid(bus, call, pid, &object, reterr);
         if (r < 0)
                 return r;
-        return sd_bus_reply_method_return(call, "so", runtime_get_id(runtime), bus_get_object(bus, runtime)->path);
+        return sd_bus_reply_method_return(call, "so", bus_runtime_id(bus, bus_get_caller_uid(bus, call), object->runtime), object->path);
 }
 
 typedef struct CallerPID {
@@ -167,6 +123,7 @@ static int method_list_runtimes(sd_bus_message *call, void *userdata, sd_bus_err
         g_autoptr(ListFilter) filter = NULL;
         g_autoptr(sd_bus_message) reply = NULL;
         Bus *bus = userdata;
+        uid_t uid = bus_get_caller_uid(bus, call);
         size_t size = 0;
         int r;
 
@@ -176,7 +133,7 @@ static int method_list_runtimes(sd_bus_message *call, void *userdata, sd_bus_err
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = sd_bus_message_open_container(reply, 'a', "(soa{sv})");
-        for (Runtime *runtime = NULL; r >= 0 && (runtime = manager_next(bus->manager, runtime));) {
+        for (Runtime *runtime = NULL; r >= 0 && (runtime = bus_next_visible(bus, uid, runtime));) {
                 if (!list_filter_matches(filter, runtime))
                         continue;
                 size += ROW_SIZE;
@@ -184,7 +141,7 @@ static int method_list_runtimes(sd_bus_message *call, void *userdata, sd_bus_err
                         size += strlen(*label) + 8;
                 r = sd_bus_message_open_container(reply, 'r', "soa{sv}");
                 if (r >= 0)
-                        r = sd_bus_message_append(reply, "so", runtime_get_id(runtime), bus_get_object(bus, runtime)->path);
+                        r = sd_bus_message_append(reply, "so", bus_runtime_id(bus, uid, runtime), bus_get_object(bus, runtime)->path);
                 if (r >= 0)
                         r = bus_append_runtime_summary(reply, bus_get_object(bus, runtime));
                 if (r >= 0)
@@ -339,7 +296,7 @@ static int method_kill_runtime(sd_bus_message *call, void *userdata, sd_bus_erro
 
 static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         Bus *bus = userdata;
-        Peer *peer = peer_table_get(bus->peers, sd_bus_message_get_sender(call));
+        Peer *peer = bus_get_caller(bus, call);
         unsigned before = peer_get_subscription(peer);
         uint32_t flags;
         int r;
@@ -349,16 +306,14 @@ static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *
                 return r;
         if (flags == 0 || (flags & ~(SUBSCRIBE_LIFE | SUBSCRIBE_OUTPUT)))
                 return sd_bus_error_set(reterr, SD_BUS_ERROR_INVALID_ARGS, "flags must be 1 (life), 2 (output) or 3 (both).");
-        if (before == 0) {
-                if (bus->subscribers->len >= LIMIT_SUBSCRIPTIONS)
-                        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u subscribers already.", LIMIT_SUBSCRIPTIONS);
-                g_ptr_array_add(bus->subscribers, peer);
-        }
-        peer_set_subscription(peer, before | flags);
+        if (before == 0 && bus->subscribers->len >= LIMIT_SUBSCRIPTIONS)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u subscribers already.", LIMIT_SUBSCRIPTIONS);
+        if (!audience_subscribe(bus, peer, before | flags))
+                return bus_refuse_subscription(bus, reterr);
         clients_save_subscribers(bus);
         r = sd_bus_reply_method_return(call, NULL);
         if (!(before & SUBSCRIBE_OUTPUT) && (flags & SUBSCRIBE_OUTPUT))
-                for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));) {
+                for (Runtime *runtime = NULL; (runtime = bus_next_visible(bus, peer_get_uid(peer), runtime));) {
                         RuntimeObject *object = bus_get_object(bus, runtime);
 
                         feed_subscribe(object->feed, peer, FEED_BY_MANAGER, UINT64_MAX);
@@ -370,10 +325,9 @@ static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *
 
 static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         Bus *bus = userdata;
-        Peer *peer = peer_table_get(bus->peers, sd_bus_message_get_sender(call));
+        Peer *peer = bus_get_caller(bus, call);
 
-        peer_set_subscription(peer, 0);
-        g_ptr_array_remove_fast(bus->subscribers, peer);
+        (void) audience_subscribe(bus, peer, 0);
         clients_save_subscribers(bus);
         for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));)
                 feed_unsubscribe(bus_get_object(bus, runtime)->feed, peer, FEED_BY_MANAGER);
@@ -394,7 +348,8 @@ static int property_get_runtime_count(sd_bus *connection, const char *path, cons
                                       sd_bus_error *reterr) {
         Bus *bus = userdata;
 
-        return sd_bus_message_append(reply, "u", (uint32_t) manager_get_n_runtimes(bus->manager, getuid()));
+        return sd_bus_message_append(reply, "u",
+                                     (uint32_t) manager_get_n_runtimes(bus->manager, bus_get_caller_uid(bus, sd_bus_get_current_message(connection))));
 }
 
 static int property_get_version(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,

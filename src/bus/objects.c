@@ -8,6 +8,7 @@
 #include "bus/bus.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <systemd/sd-journal.h>
@@ -28,8 +29,20 @@ static void wait_call_free(gpointer data) {
         WaitCall *wait = data;
 
         g_ptr_array_remove_fast(peer_get_calls(wait->caller), wait);
+        if (wait->object->bus->manager)
+                quotas_give(manager_get_quotas(wait->object->bus->manager), peer_get_uid(wait->caller), QUOTA_CALLS, 1);
         sd_bus_message_unref(wait->call);
         g_free(wait);
+}
+
+int bus_refuse_call(Bus *bus, sd_bus_error *reterr) {
+        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%" PRIu64 " calls of this user wait already (%s).",
+                                 quotas_get_limits(manager_get_quotas(bus->manager))->max[QUOTA_CALLS], quota_key_to_string(QUOTA_CALLS));
+}
+
+int bus_refuse_subscription(Bus *bus, sd_bus_error *reterr) {
+        return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "This user has %" PRIu64 " subscriptions already (%s).",
+                                 quotas_get_limits(manager_get_quotas(bus->manager))->max[QUOTA_SUBSCRIBERS], quota_key_to_string(QUOTA_SUBSCRIBERS));
 }
 
 void bus_drop_peer_calls(Peer *peer) {
@@ -55,23 +68,13 @@ RuntimeObject *bus_get_object(Bus *bus, Runtime *runtime) {
         return g_hash_table_lookup(bus->objects, runtime);
 }
 
-int bus_find_object(Bus *bus, const char *path, RuntimeObject **ret) {
-        Runtime *runtime;
-
-        if (!g_str_has_prefix(path, RM_RUNTIME_PREFIX "/"))
-                return 0;
-        runtime = manager_get(bus->manager, path + strlen(RM_RUNTIME_PREFIX "/"));
-        if (!runtime)
-                return 0;
-        *ret = bus_get_object(bus, runtime);
-        return 1;
-}
-
 static RuntimeObject *object_free(RuntimeObject *object) {
         if (!object)
                 return NULL;
         clients_forget(object);
         ownership_end(object);
+        audience_drop_object(object);
+        g_ptr_array_unref(object->followers);
         feed_free(object->feed);
         g_ptr_array_unref(object->start_calls);
         g_ptr_array_unref(object->wait_calls);
@@ -87,6 +90,7 @@ static RuntimeObject *object_new(Bus *bus, Runtime *runtime) {
         object->runtime = runtime;
         object->start_calls = g_ptr_array_new_with_free_func(message_unref);
         object->wait_calls = g_ptr_array_new_with_free_func(wait_call_free);
+        object->followers = g_ptr_array_new();
         object->path = runtime_path(runtime_get_name(runtime));
         if (feed_new(bus, object->path, runtime, &object->feed) < 0)
                 g_error("Out of memory");
@@ -99,7 +103,8 @@ static void object_add_subscribers(RuntimeObject *object) {
         GPtrArray *subscribers = object->bus->subscribers;
 
         for (unsigned i = 0; i < subscribers->len; i++)
-                if (peer_get_subscription(subscribers->pdata[i]) & SUBSCRIBE_OUTPUT)
+                if ((peer_get_subscription(subscribers->pdata[i]) & SUBSCRIBE_OUTPUT) &&
+                    bus_may_see(object->bus, peer_get_uid(subscribers->pdata[i]), object->runtime))
                         feed_subscribe(object->feed, subscribers->pdata[i], FEED_BY_MANAGER, 0);
 }
 
@@ -146,7 +151,8 @@ static void answer_start(RuntimeObject *object, const sd_bus_error *error) {
                 else if (sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "Restart"))
                         (void) sd_bus_reply_method_return(call, NULL);
                 else
-                        (void) sd_bus_reply_method_return(call, "so", runtime_get_id(object->runtime), object->path);
+                        (void) sd_bus_reply_method_return(call, "so", bus_runtime_id(object->bus, bus_get_caller_uid(object->bus, call), object->runtime),
+                                                          object->path);
         }
         g_ptr_array_set_size(object->start_calls, 0);
 }
@@ -199,9 +205,11 @@ int bus_wait(RuntimeObject *object, sd_bus_message *call, bool until_ended, sd_b
 
         if (state == RUNTIME_ENDED || (state == RUNTIME_READY && !until_ended))
                 return answer_wait(object, call);
-        caller = peer_table_get(object->bus->peers, sd_bus_message_get_sender(call));
+        caller = bus_get_caller(object->bus, call);
         if (!make_room_to_wait(object, caller))
                 return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%u calls wait for this runtime already.", LIMIT_WAITS);
+        if (!quotas_take(manager_get_quotas(object->bus->manager), peer_get_uid(caller), QUOTA_CALLS, 1))
+                return bus_refuse_call(object->bus, reterr);
         wait = g_new0(WaitCall, 1);
         *wait = (WaitCall){object, caller, sd_bus_message_ref(call), until_ended};
         g_ptr_array_add(object->wait_calls, wait);
@@ -291,7 +299,7 @@ int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) 
         r = stop_request_read(call, &timeout_usec, reterr);
         if (r < 0)
                 return r;
-        r = manager_stop(object->bus->manager, object->runtime, getuid(), timeout_usec, reterr);
+        r = manager_stop(object->bus->manager, object->runtime, bus_get_caller_uid(object->bus, call), timeout_usec, reterr);
         if (r < 0)
                 return r;
         return sd_bus_reply_method_return(call, NULL);

@@ -51,7 +51,7 @@ void ownership_begin(RuntimeObject *object, Peer *caller) {
 
 int ownership_take(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) {
         _cleanup_(ownership_request_done) OwnershipRequest request = {0};
-        Peer *caller = peer_table_get(object->bus->peers, sd_bus_message_get_sender(call));
+        Peer *caller = bus_get_caller(object->bus, call);
         int r;
 
         r = ownership_request_read(call, &request, reterr);
@@ -75,7 +75,7 @@ int ownership_take(RuntimeObject *object, sd_bus_message *call, sd_bus_error *re
 int ownership_release(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) {
         const StartOptions *options = runtime_get_options(object->runtime);
 
-        if (!object->owner || peer_table_find(object->bus->peers, sd_bus_message_get_sender(call)) != object->owner)
+        if (!object->owner || bus_get_caller(object->bus, call) != object->owner)
                 return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "You don't own the runtime \"%s\".", runtime_get_id(object->runtime));
         if (options->owner == OWNER_REQUIRED)
                 runtime_expect_owner(object->runtime, options->owner_timeout_usec, REASON_NO_OWNER);

@@ -31,7 +31,8 @@ struct PeerTable {
         void *userdata;
         GHashTable *peers; /* unique name → Peer */
         Window window;     /* of the bus itself */
-        unsigned n_pings, pings_max;
+        unsigned n_pings, pings_max, pings_max_uid;
+        GHashTable *pings_of; /* uid → number of pings under way to its peers */
         sd_event_source *retry_timer;
         GQueue waiting; /* peers that want to be pinged */
 };
@@ -39,6 +40,8 @@ struct PeerTable {
 struct Peer {
         PeerTable *table;
         char *name;
+        uid_t uid, pinged_uid; /* pinged_uid: in whose account the ping under way is */
+        bool vouched, behind;
         Window window;
         GList in_waiting;
         bool is_waiting;
@@ -46,6 +49,7 @@ struct Peer {
         GPtrArray *streams;
         GPtrArray *owned;
         GPtrArray *calls;
+        GPtrArray *followed;
         unsigned subscription;
 };
 
@@ -75,7 +79,7 @@ static int on_bus_answer(sd_bus_message *reply, void *userdata, sd_bus_error *re
         table->window.acknowledged = table->window.asked;
         g_hash_table_iter_init(&iter, table->peers);
         while (g_hash_table_iter_next(&iter, NULL, &peer))
-                if (((Peer *) peer)->streams->len > 0)
+                if (((Peer *) peer)->streams->len > 0 || ((Peer *) peer)->behind)
                         g_ptr_array_add(peers, peer);
         for (unsigned i = 0; i < peers->len; i++)
                 tell_room(peers->pdata[i]);
@@ -98,10 +102,45 @@ static void table_ping_bus(PeerTable *table) {
                 window->asked = window->sent;
 }
 
-static void table_ping_next(PeerTable *table) {
-        while (table->n_pings < table->pings_max && !g_queue_is_empty(&table->waiting)) {
-                Peer *peer = g_queue_peek_head(&table->waiting);
+static unsigned table_get_pings(const PeerTable *table, uid_t uid) {
+        return GPOINTER_TO_UINT(g_hash_table_lookup(table->pings_of, GUINT_TO_POINTER(uid)));
+}
 
+/* Those of one uid can't take all pings for themselves, by answering none. */
+static bool table_may_ping(const PeerTable *table, uid_t uid) {
+        return table->n_pings < table->pings_max && table_get_pings(table, uid) < table->pings_max_uid;
+}
+
+static void ping_began(Peer *peer) {
+        PeerTable *table = peer->table;
+
+        peer->pinged_uid = peer->uid;
+        table->n_pings++;
+        g_hash_table_insert(table->pings_of, GUINT_TO_POINTER(peer->uid), GUINT_TO_POINTER(table_get_pings(table, peer->uid) + 1));
+}
+
+static void ping_ended(Peer *peer) {
+        PeerTable *table = peer->table;
+        unsigned left = table_get_pings(table, peer->pinged_uid) - 1;
+
+        peer->window.ping = sd_bus_slot_unref(peer->window.ping);
+        table->n_pings--;
+        if (left > 0)
+                g_hash_table_insert(table->pings_of, GUINT_TO_POINTER(peer->pinged_uid), GUINT_TO_POINTER(left));
+        else
+                g_hash_table_remove(table->pings_of, GUINT_TO_POINTER(peer->pinged_uid));
+}
+
+/* Each once: one whose ping is refused goes to the end of the queue again. */
+static void table_ping_next(PeerTable *table) {
+        GList *item = table->waiting.head, *next;
+
+        for (unsigned n = table->waiting.length; n > 0 && table->n_pings < table->pings_max; n--, item = next) {
+                Peer *peer = item->data;
+
+                next = item->next;
+                if (!table_may_ping(table, peer->uid))
+                        continue;
                 g_queue_unlink(&table->waiting, &peer->in_waiting);
                 peer->is_waiting = false;
                 peer_ping(peer);
@@ -138,8 +177,7 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         const char *sender = sd_bus_message_get_sender(reply);
         const sd_bus_error *error = sd_bus_message_get_error(reply);
 
-        peer->window.ping = sd_bus_slot_unref(peer->window.ping);
-        table->n_pings--;
+        ping_ended(peer);
         /* An error made by the bus, or by sd-bus itself, says nothing about the peer. */
         if (!error || g_strcmp0(sender, peer->name) == 0) {
                 peer->window.acknowledged = peer->window.asked;
@@ -166,7 +204,7 @@ static void peer_ping(Peer *peer) {
 
         if (!table->bus || peer->window.ping || peer->is_waiting || peer->window.sent - peer->window.acknowledged < PING_FROM)
                 return;
-        if (table->n_pings >= table->pings_max) {
+        if (!table_may_ping(table, peer->uid)) {
                 peer_wait(peer);
                 return;
         }
@@ -178,7 +216,7 @@ static void peer_ping(Peer *peer) {
                 peer_ping_later(peer);
                 return;
         }
-        table->n_pings++;
+        ping_began(peer);
         peer->window.asked = peer->window.sent;
         table->handler->on_asked(table->userdata, peer);
         peer->window.asked_usec = monotonic_usec();
@@ -187,15 +225,14 @@ static void peer_ping(Peer *peer) {
 static void peer_free(Peer *peer) {
         PeerTable *table = peer->table;
 
-        if (peer->window.ping) {
-                sd_bus_slot_unref(peer->window.ping);
-                table->n_pings--;
-        }
+        if (peer->window.ping)
+                ping_ended(peer);
         if (peer->is_waiting)
                 g_queue_unlink(&table->waiting, &peer->in_waiting);
         g_ptr_array_unref(peer->streams);
         g_ptr_array_unref(peer->owned);
         g_ptr_array_unref(peer->calls);
+        g_ptr_array_unref(peer->followed);
         g_free(peer->name);
         g_free(peer);
 }
@@ -222,11 +259,13 @@ static int on_name_owner_changed(sd_bus_message *message, void *userdata, sd_bus
         return 0;
 }
 
-int peer_table_new(unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret) {
+int peer_table_new(unsigned pings_max, unsigned pings_max_uid, const PeerHandler *handler, void *userdata, PeerTable **ret) {
         PeerTable *table;
 
         table = g_new0(PeerTable, 1);
         table->pings_max = pings_max;
+        table->pings_max_uid = pings_max_uid;
+        table->pings_of = g_hash_table_new(NULL, NULL);
         table->handler = handler;
         table->userdata = userdata;
         table->peers = g_hash_table_new(g_str_hash, g_str_equal);
@@ -257,6 +296,7 @@ int peer_table_attach(PeerTable *table, sd_bus *bus) {
                 peer->is_waiting = false;
         }
         table->n_pings = 0;
+        g_hash_table_remove_all(table->pings_of);
         table->bus = bus;
         if (!bus)
                 return 0;
@@ -273,7 +313,7 @@ void peer_table_recheck(PeerTable *table, bool same_bus) {
         for (GList *item = peers; item; item = item->next) {
                 Peer *peer = item->data;
 
-                if (same_bus && (peer->subscription != 0 || peer->streams->len > 0 || peer->owned->len > 0)) {
+                if (same_bus && (peer->subscription != 0 || peer->streams->len > 0 || peer->owned->len > 0 || peer->followed->len > 0)) {
                         /* So much that it is worth a ping. */
                         table->handler->on_rewind(table->userdata, peer);
                         peer_sent(peer, PING_FROM);
@@ -296,6 +336,7 @@ PeerTable *peer_table_free(PeerTable *table) {
                 peer_free(peer);
         }
         g_hash_table_unref(table->peers);
+        g_hash_table_unref(table->pings_of);
         sd_bus_slot_unref(table->window.ping);
         sd_event_source_disable_unref(table->retry_timer);
         sd_bus_slot_unref(table->name_match);
@@ -315,23 +356,50 @@ Peer *peer_table_get(PeerTable *table, const char *name) {
         peer = g_new0(Peer, 1);
         peer->table = table;
         peer->name = g_strdup(name);
+        peer->uid = UID_UNKNOWN;
         peer->in_waiting.data = peer;
         peer->streams = g_ptr_array_new();
         peer->owned = g_ptr_array_new();
         peer->calls = g_ptr_array_new();
+        peer->followed = g_ptr_array_new();
         g_hash_table_insert(table->peers, peer->name, peer);
         return peer;
+}
+
+GList *peer_table_list(PeerTable *table) {
+        return g_hash_table_get_values(table->peers);
+}
+
+void peer_table_drop(PeerTable *table, Peer *peer) {
+        peer_leave(peer);
 }
 
 const char *peer_get_name(const Peer *peer) {
         return peer->name;
 }
 
+uid_t peer_get_uid(const Peer *peer) {
+        return peer->uid;
+}
+
+void peer_set_uid(Peer *peer, uid_t uid, bool vouched) {
+        bool before = peer->vouched;
+
+        peer->uid = uid;
+        peer->vouched = vouched;
+        if (vouched && !before && (peer->behind || peer->streams->len > 0))
+                tell_room(peer);
+}
+
+bool peer_is_vouched(const Peer *peer) {
+        return peer->vouched;
+}
+
 size_t peer_get_room(const Peer *peer) {
         uint64_t waiting = peer->window.sent - peer->window.acknowledged;
         uint64_t waiting_bus = peer->table->window.sent - peer->table->window.acknowledged;
 
-        if (!peer->table->bus || waiting >= LIMIT_WINDOW || waiting_bus >= BUS_WINDOW)
+        if (!peer->table->bus || !peer->vouched || waiting >= LIMIT_WINDOW || waiting_bus >= BUS_WINDOW)
                 return 0;
         return MIN_OF(LIMIT_WINDOW - waiting, BUS_WINDOW - waiting_bus);
 }
@@ -369,6 +437,18 @@ GPtrArray *peer_get_owned(Peer *peer) {
 
 GPtrArray *peer_get_calls(Peer *peer) {
         return peer->calls;
+}
+
+GPtrArray *peer_get_followed(Peer *peer) {
+        return peer->followed;
+}
+
+void peer_set_behind(Peer *peer, bool behind) {
+        peer->behind = behind;
+}
+
+bool peer_is_behind(const Peer *peer) {
+        return peer->behind;
 }
 
 unsigned peer_get_subscription(const Peer *peer) {

@@ -10,10 +10,14 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 typedef struct PeerTable PeerTable;
 typedef struct Peer Peer;
+
+/* Nobody's: of a peer of which it isn't known yet. */
+#define UID_UNKNOWN ((uid_t) -1)
 
 typedef struct PeerHandler {
         /* A ping goes out behind all that was sent so far, and its answer has come. */
@@ -27,8 +31,9 @@ typedef struct PeerHandler {
         void (*on_gone)(void *userdata, Peer *peer);
 } PeerHandler;
 
-/* Begins without a connection. pings_max: how many unanswered ones there may be; the system bus allows 128 open calls of a connection. */
-int peer_table_new(unsigned pings_max, const PeerHandler *handler, void *userdata, PeerTable **ret);
+/* Begins without a connection. pings_max: how many unanswered ones there may be, in all and to the peers of one uid; the system bus allows 128 open calls of a
+ * connection. */
+int peer_table_new(unsigned pings_max, unsigned pings_max_uid, const PeerHandler *handler, void *userdata, PeerTable **ret);
 /* on_gone is called for each. */
 PeerTable *peer_table_free(PeerTable *table);
 
@@ -42,8 +47,16 @@ void peer_table_recheck(PeerTable *table, bool same_bus);
 Peer *peer_table_get(PeerTable *table, const char *name);
 /* NULL: it isn't known, which is to say that it never called. */
 Peer *peer_table_find(PeerTable *table, const char *name);
+/* All that there are, in no order; free the list. */
+GList *peer_table_list(PeerTable *table);
+/* Treats it as one that has left the bus; on_gone is called, and it is freed. */
+void peer_table_drop(PeerTable *table, Peer *peer);
 
 const char *peer_get_name(const Peer *peer);
+/* Whose it is. Who isn't vouched for (its uid is unknown, or that of a record) is sent nothing: it has no room. Beginning to be may give it some. */
+uid_t peer_get_uid(const Peer *peer);
+void peer_set_uid(Peer *peer, uid_t uid, bool vouched);
+bool peer_is_vouched(const Peer *peer);
 /* How many bytes of output may be sent to it now: as its own window and that of the bus go. */
 size_t peer_get_room(const Peer *peer);
 /* Its own window is full: it has not read what it was sent. */
@@ -57,7 +70,11 @@ bool peer_is_silent(const Peer *peer, uint64_t usec);
 
 /* For the owner; begins as NULL and 0. */
 GPtrArray *peer_get_streams(Peer *peer);
-GPtrArray *peer_get_owned(Peer *peer); /* runtimes that it owns */
-GPtrArray *peer_get_calls(Peer *peer); /* of its calls that wait */
+GPtrArray *peer_get_owned(Peer *peer);    /* runtimes that it owns */
+GPtrArray *peer_get_calls(Peer *peer);    /* of its calls that wait */
+GPtrArray *peer_get_followed(Peer *peer); /* runtimes whose life it follows, each by a subscription of its own */
+/* It has missed something: it wants to hear of any room that it has. */
+void peer_set_behind(Peer *peer, bool behind);
+bool peer_is_behind(const Peer *peer);
 unsigned peer_get_subscription(const Peer *peer);
 void peer_set_subscription(Peer *peer, unsigned flags);

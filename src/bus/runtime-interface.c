@@ -153,7 +153,7 @@ static int method_close_input(sd_bus_message *call, void *userdata, sd_bus_error
 
 static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         RuntimeObject *object = userdata;
-        Peer *peer = peer_table_get(object->bus->peers, sd_bus_message_get_sender(call));
+        Peer *peer = bus_get_caller(object->bus, call);
         uint64_t after;
         uint32_t flags;
         int r;
@@ -166,10 +166,13 @@ static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *
         /* One that is subscribed already may begin anew. */
         if ((flags & SUBSCRIBE_OUTPUT) && feed_get_n_subscribers(object->feed) >= LIMIT_SUBSCRIBERS && !feed_has_subscriber(object->feed, peer))
                 return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "The runtime has %u subscribers already.", LIMIT_SUBSCRIBERS);
-        if (flags & SUBSCRIBE_OUTPUT) {
+        if ((flags & SUBSCRIBE_LIFE) && audience_count_followers(object) >= LIMIT_SUBSCRIBERS && !audience_find_follower(object, peer))
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "The runtime has %u subscribers already.", LIMIT_SUBSCRIBERS);
+        if (!audience_follow(object, peer, flags & SUBSCRIBE_LIFE))
+                return bus_refuse_subscription(object->bus, reterr);
+        if (flags & SUBSCRIBE_OUTPUT)
                 feed_subscribe(object->feed, peer, FEED_BY_RUNTIME, after);
-                clients_save(object);
-        }
+        clients_save(object);
         r = sd_bus_reply_method_return(call, "t", ring_reader_last(runtime_get_ring(object->runtime)));
         feed_pump(object->feed);
         return r;
@@ -178,7 +181,10 @@ static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *
 static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         RuntimeObject *object = userdata;
 
-        feed_unsubscribe(object->feed, peer_table_get(object->bus->peers, sd_bus_message_get_sender(call)), FEED_BY_RUNTIME);
+        Peer *peer = bus_get_caller(object->bus, call);
+
+        feed_unsubscribe(object->feed, peer, FEED_BY_RUNTIME);
+        audience_unfollow(object, peer);
         clients_save(object);
         return sd_bus_reply_method_return(call, NULL);
 }
@@ -219,7 +225,7 @@ static int method_restart(sd_bus_message *call, void *userdata, sd_bus_error *re
                 ownership_forget_gone(object);
         /* First, for the start may be answered at once. */
         g_ptr_array_add(object->start_calls, sd_bus_message_ref(call));
-        r = manager_restart(object->bus->manager, object->runtime, getuid(), reterr);
+        r = manager_restart(object->bus->manager, object->runtime, bus_get_caller_uid(object->bus, call), reterr);
         if (r < 0) {
                 g_ptr_array_remove_fast(object->start_calls, call);
                 return r;

@@ -38,7 +38,11 @@ static int append_labels(sd_bus_message *message, const RuntimeObject *object) {
 }
 
 static int append_uid(sd_bus_message *message, const RuntimeObject *object) {
-        return sd_bus_message_append(message, "u", (uint32_t) runtime_get_options(object->runtime)->uid);
+        return sd_bus_message_append(message, "u", (uint32_t) runtime_get_uid(object->runtime));
+}
+
+static int append_starter_uid(sd_bus_message *message, const RuntimeObject *object) {
+        return sd_bus_message_append(message, "u", (uint32_t) runtime_get_starter_uid(object->runtime));
 }
 
 static int append_start_timestamp(sd_bus_message *message, const RuntimeObject *object) {
@@ -118,7 +122,7 @@ static const PropertyRow property_table[] = {
         {"Description", "s", append_description, 0},
         {"Labels", "a{ss}", append_labels, 0},
         {"UID", "u", append_uid, 0},
-        {"StarterUID", "u", append_uid, 0},
+        {"StarterUID", "u", append_starter_uid, 0},
         {"StartTimestamp", "t", append_start_timestamp, 0},
         {"State", "s", append_state, RUNTIME_PROPERTY_STATE},
         {"StatusText", "s", append_status_text, RUNTIME_PROPERTY_STATUS_TEXT},
@@ -170,7 +174,7 @@ int bus_append_runtime_properties(sd_bus_message *message, RuntimeObject *object
 }
 
 int bus_append_runtime_summary(sd_bus_message *message, RuntimeObject *object) {
-        static const char *const names[] = {"Kind", "State", "Unit", "MainPID", "UID", "Description", "Labels", "StartTimestamp"};
+        static const char *const names[] = {"Kind", "State", "Unit", "MainPID", "UID", "StarterUID", "Description", "Labels", "StartTimestamp"};
         int r;
 
         r = sd_bus_message_open_container(message, 'a', "{sv}");

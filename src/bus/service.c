@@ -3,8 +3,8 @@
 /* The only room that opens a connection to the bus. Runtimes are not registered one by one: a fallback vtable finds them by their path, so the cost of
  * a call doesn't depend on how many there are.
  *
- * Every method call passes a filter first: it counts a flat rate for the answer in the caller's window, and refuses, shortly, a caller that hasn't read
- * what it was sent; one that goes on calling all the same isn't answered at all, for even refusals add up.
+ * Every method call passes a filter first: it finds out who calls, counts a flat rate for the answer in the caller's window, and refuses, shortly, a caller
+ * that hasn't read what it was sent; one that goes on calling all the same isn't answered at all, for even refusals add up.
  *
  * A connection that is lost is made again: runtimes don't depend on it. */
 
@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "bus/bus.h"
+#include "bus/start-call.h"
 #include "core/sd-error.h"
 #include "util/limits.h"
 #include "util/macro.h"
@@ -23,15 +24,17 @@
 
 /* What the answer to a call takes in the caller's window, unless more is counted where it is made. */
 #define ANSWER_SIZE 512U
-/* The session bus allows thousands of open calls; the system bus 128. */
+/* The session bus allows thousands of open calls; the system bus 128, of which those of one user must not be all. */
 #define PINGS_MAX 256U
+#define PINGS_MAX_MANY_USERS 32U
+#define PINGS_MAX_UID 4U
 #define RETRY_USEC (1 * USEC_PER_SEC)
 
 struct Service {
         Bus bus;
         const ServiceHandler *handler;
         void *userdata;
-        char *address; /* NULL: the user's bus */
+        char *address; /* NULL: the user's bus, or the system's */
         sd_event_source *retry_timer;
         bool is_starting, is_resumed;
         int open_result;
@@ -45,14 +48,22 @@ struct Service {
 };
 
 static void on_room(void *userdata, Peer *peer) {
+        /* First: a state that it has missed is older than the lines that it hasn't got. */
+        audience_catch_up(userdata, peer);
         feed_pump_peer(peer);
 }
 
 static void on_gone(void *userdata, Peer *peer) {
         Bus *bus = userdata;
 
-        if (g_ptr_array_remove_fast(bus->subscribers, peer) && bus->bus)
+        bool subscribed = peer_get_subscription(peer) != 0;
+
+        auth_drop_peer(bus->auth, peer_get_name(peer));
+        callers_drop_peer(bus->callers, peer);
+        audience_drop_peer(bus, peer);
+        if (subscribed && bus->bus)
                 clients_save_subscribers(bus);
+        start_calls_drop_peer(bus, peer);
         ownership_drop_peer(peer);
         bus_drop_peer_calls(peer);
         feed_drop_peer(peer);
@@ -72,12 +83,22 @@ static void on_rewind(void *userdata, Peer *peer) {
 
 static const PeerHandler peer_handler = {on_asked, on_acknowledged, on_rewind, on_room, on_gone};
 
-static size_t bus_answer_size(Bus *bus, sd_bus_message *call) {
+static size_t count_visible(Bus *bus, uid_t uid) {
+        size_t n = 0;
+
+        if (!bus->many_users)
+                return g_hash_table_size(bus->objects);
+        for (Runtime *runtime = NULL; (runtime = bus_next_visible(bus, uid, runtime));)
+                n++;
+        return n;
+}
+
+static size_t bus_answer_size(Bus *bus, const Peer *caller, sd_bus_message *call) {
         const char *member = sd_bus_message_get_member(call) ?: "";
 
         /* Those that sd-bus answers by itself. */
         if (strcmp(member, "GetManagedObjects") == 0)
-                return (g_hash_table_size(bus->objects) + 1) * 4096;
+                return (count_visible(bus, peer_get_uid(caller)) + 1) * 4096;
         if (strcmp(member, "GetAll") == 0 || strcmp(member, "Introspect") == 0)
                 return 8192;
         return ANSWER_SIZE;
@@ -88,14 +109,18 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
         Bus *bus = userdata;
         uint8_t type;
         Peer *peer;
+        int r;
 
         if (!sender || sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
                 return 0;
-        peer = peer_table_get(bus->peers, sender);
+        if (auth_again(bus->auth, message, &r))
+                return r;
+        if (callers_pass(bus->callers, message, &peer) == 0)
+                return 1;
         /* Who reads is answered however much is on its way to others. */
         if (!peer_is_full(peer)) {
-                peer_sent(peer, bus_answer_size(bus, message));
-                return 0;
+                peer_sent(peer, bus_answer_size(bus, peer, message));
+                return auth_filter(bus->auth, message, peer_get_uid(peer));
         }
         if (!peer_refuse(peer, ANSWER_SIZE))
                 return 1;
@@ -108,22 +133,24 @@ static int find_runtime(sd_bus *connection, const char *path, const char *interf
         RuntimeObject *object;
         int r;
 
-        r = bus_find_object(userdata, path, &object);
+        r = bus_find_object(userdata, sd_bus_get_current_message(connection), path, &object);
         if (r > 0)
                 *ret_found = object;
         return r;
 }
 
 static int enumerate_runtimes(sd_bus *connection, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *reterr) {
+        sd_bus_message *call = sd_bus_get_current_message(connection);
         Bus *bus = userdata;
+        uid_t uid = call ? bus_get_caller_uid(bus, call) : UID_UNKNOWN;
         size_t n = 0;
         char **nodes;
 
         /* sd-bus frees it with free(). */
-        nodes = calloc(g_hash_table_size(bus->objects) + 1, sizeof(char *));
+        nodes = calloc(count_visible(bus, uid) + 1, sizeof(char *));
         if (!nodes)
                 return -ENOMEM;
-        for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));) {
+        for (Runtime *runtime = NULL; (runtime = bus_next_visible(bus, uid, runtime));) {
                 nodes[n] = strdup(bus_get_object(bus, runtime)->path);
                 if (nodes[n])
                         n++;
@@ -172,6 +199,7 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
         /* Those whom a daemon before us knew, too. */
         if (known)
                 peer_table_recheck(service->bus.peers, same);
+        callers_recheck(service->bus.callers);
         if (!same)
                 clients_save_subscribers(&service->bus);
         if (!service->is_resumed)
@@ -190,6 +218,10 @@ static void service_close(Service *service) {
         service->name_call = sd_bus_slot_unref(service->name_call);
         if (service->bus.peers)
                 (void) peer_table_attach(service->bus.peers, NULL);
+        if (service->bus.callers)
+                callers_attach(service->bus.callers, NULL);
+        auth_attach(service->bus.auth, NULL);
+        start_calls_drop(&service->bus);
         bus_drop_calls(&service->bus);
         service->bus.bus = sd_bus_flush_close_unref(service->bus.bus);
 }
@@ -212,6 +244,8 @@ static int service_connect(Service *service) {
         sd_bus *bus;
         int r;
 
+        if (!service->address && service->bus.many_users)
+                return sd_bus_open_system_with_description(&service->bus.bus, "service");
         if (!service->address)
                 return sd_bus_open_user_with_description(&service->bus.bus, "service");
         r = sd_bus_new(&bus);
@@ -259,6 +293,10 @@ static int service_open(Service *service) {
         if (r >= 0)
                 r = peer_table_attach(bus->peers, bus->bus);
         if (r >= 0)
+                callers_attach(bus->callers, bus->bus);
+        if (r >= 0)
+                auth_attach(bus->auth, bus->bus);
+        if (r >= 0)
                 r = service_export(service);
         if (r >= 0)
                 r = sd_bus_request_name_async(bus->bus, &service->name_call, RM_BUS_NAME, 0, on_name_answer, service);
@@ -292,7 +330,7 @@ static void on_all_loaded(Bus *bus) {
         service->handler->on_failed(service->userdata, message);
 }
 
-int service_new(sd_event *event, const char *address, const ServiceHandler *handler, void *userdata, Service **ret) {
+int service_new(sd_event *event, bool many_users, const char *address, const ServiceHandler *handler, void *userdata, Service **ret) {
         Service *service;
         int r;
 
@@ -301,13 +339,20 @@ int service_new(sd_event *event, const char *address, const ServiceHandler *hand
         service->userdata = userdata;
         service->address = g_strdup(address);
         service->bus.event = event;
+        service->bus.many_users = many_users;
+        service->bus.auth = auth_new(many_users ? AUTH_MODE_SYSTEM : AUTH_MODE_USER, &bus_auth_handler, &service->bus);
+        service->bus.missed = audience_missed_new();
+        service->bus.start_calls = g_ptr_array_new();
         service->bus.on_idle = handler->on_idle;
         service->bus.on_idle_userdata = userdata;
         service->bus.objects = g_hash_table_new(NULL, NULL);
         service->bus.subscribers = g_ptr_array_new();
         service->bus.moved = g_hash_table_new(NULL, NULL);
         service->bus.on_all_loaded = on_all_loaded;
-        r = peer_table_new(PINGS_MAX, &peer_handler, &service->bus, &service->bus.peers);
+        r = peer_table_new(many_users ? PINGS_MAX_MANY_USERS : PINGS_MAX, many_users ? PINGS_MAX_UID : PINGS_MAX, &peer_handler, &service->bus,
+                           &service->bus.peers);
+        if (r >= 0)
+                service->bus.callers = callers_new(service->bus.peers, many_users);
         if (r >= 0)
                 r = sd_event_add_time(event, &service->retry_timer, CLOCK_MONOTONIC, 0, 0, on_retry, service);
         if (r >= 0)
@@ -323,8 +368,13 @@ int service_new(sd_event *event, const char *address, const ServiceHandler *hand
 Service *service_free(Service *service) {
         if (!service)
                 return NULL;
+        service->bus.manager = NULL;
         service_close(service);
         peer_table_free(service->bus.peers);
+        callers_free(service->bus.callers);
+        auth_free(service->bus.auth);
+        start_calls_free(&service->bus);
+        g_hash_table_unref(service->bus.missed);
         sd_event_source_disable_unref(service->retry_timer);
         g_hash_table_unref(service->bus.objects);
         g_ptr_array_unref(service->bus.subscribers);

@@ -3,6 +3,7 @@
 
 /* The service: the connection to the message bus, the name on it, and the objects. */
 
+#include <stdbool.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
@@ -21,8 +22,8 @@ typedef struct ServiceHandler {
         void (*on_idle)(void *userdata);
 } ServiceHandler;
 
-/* address: of the bus; NULL: the user's. */
-int service_new(sd_event *event, const char *address, const ServiceHandler *handler, void *userdata, Service **ret);
+/* many_users: as of the system bus. address: of the bus; NULL: the user's, or the system's. */
+int service_new(sd_event *event, bool many_users, const char *address, const ServiceHandler *handler, void *userdata, Service **ret);
 Service *service_free(Service *service);
 
 /* What to make the manager with: all runtimes' news become signals. */

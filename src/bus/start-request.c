@@ -15,6 +15,9 @@
 #include "util/names.h"
 #include "util/text.h"
 
+/* Those of useradd, of directory services (DOMAIN+user, user@domain), and numbers. */
+#define USER_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-@+$"
+
 typedef struct OptionRow OptionRow;
 typedef int (*OptionReader)(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr);
 
@@ -100,6 +103,20 @@ static int read_owner(sd_bus_message *message, const OptionRow *row, StartOption
                         return 0;
                 }
         return option_refuse(reterr, row->name, "must be \"none\", \"caller\" or \"required\"");
+}
+
+/* Who it is is found out later. */
+static int read_user(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
+        const char *name;
+        int r;
+
+        r = sd_bus_message_read(message, "s", &name);
+        if (r < 0)
+                return r;
+        if (name[0] == '\0' || strlen(name) > LIMIT_USER_NAME || name[strspn(name, USER_NAME_CHARACTERS)] != '\0')
+                return option_refuse(reterr, row->name, "must be the name or the number of a user");
+        options->user_name = g_strdup(name);
+        return 0;
 }
 
 static int read_description(sd_bus_message *message, const OptionRow *row, StartOptions *options, sd_bus_error *reterr) {
@@ -257,16 +274,16 @@ static const OptionRow option_table[] = {
         TIME("RuntimeMaxUSec", runtime_max_usec, 1, UINT64_MAX / 4, true),
         TIME("RetainUSec", retain_usec, 0, TIMEOUT_MAX_USEC, false),
         {"RingBytes", "t", read_number, offsetof(StartOptions, ring_bytes), LIMIT_RING_MIN, LIMIT_RING_MAX, false},
+        {.name = "User", .signature = "s", .read = read_user},
         {.name = "NoNewPrivileges", .signature = "b", .read = read_boolean, .offset = offsetof(StartOptions, no_new_privileges)},
 };
 
 const char *const *start_request_names(void) {
-        /* Those that a later version has too: a kind of today shall not break then. */
+        /* One that a later version has too: a kind of today shall not break then. */
         static const char *names[ELEMENTSOF(option_table) + _LIMIT_KEY_MAX + 8] = {
-                "User",
                 "Journal",
         };
-        size_t n = 2;
+        size_t n = 1;
 
         for (size_t i = 0; i < ELEMENTSOF(option_table); i++)
                 names[n++] = option_table[i].name;

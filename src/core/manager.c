@@ -408,38 +408,33 @@ Runtime *manager_get(Manager *manager, const char *name) {
         return entry ? entry->runtime : NULL;
 }
 
-int manager_find(Manager *manager, uid_t uid, const char *id, Runtime **ret, sd_bus_error *reterr) {
+Runtime *manager_find(Manager *manager, uid_t uid, const char *id) {
         g_autofree char *name = manager_name(manager, uid, id);
 
         /* Of another user's the caller gives the name: an id of its own comes first. */
-        *ret = manager_get(manager, name) ?: manager_get(manager, id);
-        if (!*ret)
-                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no runtime \"%.64s\"; ListRuntimes tells which there are.", id);
-        return 0;
+        return manager_get(manager, name) ?: manager_get(manager, id);
 }
 
-int manager_find_by_pid(Manager *manager, pid_t pid, Runtime **ret, sd_bus_error *reterr) {
+Runtime *manager_find_by_pid(Manager *manager, pid_t pid) {
         g_autofree char *cgroup = NULL;
 
         if (cgroup_of_pid(pid, &cgroup) < 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no process %d.", (int) pid);
+                return NULL;
 
         /* The unit's name ends in the runtime's; the process is in a cgroup somewhere below the unit's. */
         for (char *slash; (slash = strrchr(cgroup, '/')); *slash = '\0') {
                 const char *dash = strrchr(slash, '-');
                 g_autofree char *name = NULL;
-                Entry *entry;
+                Runtime *runtime;
 
                 if (!g_str_has_prefix(slash + 1, RM_UNIT_PREFIX) || !g_str_has_suffix(slash, ".scope") || !dash)
                         continue;
                 name = g_strndup(dash + 1, strcspn(dash + 1, "."));
-                entry = g_hash_table_lookup(manager->by_name, name);
-                if (entry && strcmp(runtime_get_unit(entry->runtime), slash + 1) == 0) {
-                        *ret = entry->runtime;
-                        return 0;
-                }
+                runtime = manager_get(manager, name);
+                if (runtime && strcmp(runtime_get_unit(runtime), slash + 1) == 0)
+                        return runtime;
         }
-        return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "The process %d doesn't belong to a runtime.", (int) pid);
+        return NULL;
 }
 
 Runtime *manager_next(Manager *manager, Runtime *runtime) {

@@ -66,9 +66,10 @@ void manager_find_user(Manager *manager, uid_t uid, const char *name, UserFunc d
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr);
 
 Runtime *manager_get(Manager *manager, const char *name);
-/* By an id among the runtimes of that user, or by a name, with the error that tells a client. Whether the caller may know of it is the caller's affair. */
-int manager_find(Manager *manager, uid_t uid, const char *id, Runtime **ret, sd_bus_error *reterr);
-int manager_find_by_pid(Manager *manager, pid_t pid, Runtime **ret, sd_bus_error *reterr);
+/* By an id among the runtimes of that user, or by a name; or by a process; NULL if there is none. Whether it may be known of is the caller's affair, and so is
+ * the error: it must be the same. */
+Runtime *manager_find(Manager *manager, uid_t uid, const char *id);
+Runtime *manager_find_by_pid(Manager *manager, pid_t pid);
 
 /* All runtimes in the order of their start: NULL begins, NULL ends. */
 Runtime *manager_next(Manager *manager, Runtime *runtime);

@@ -42,6 +42,7 @@ StartOptions *start_options_free(StartOptions *options) {
         if (!options)
                 return NULL;
         g_free(options->id);
+        g_free(options->user_name);
         g_free(options->description);
         g_strfreev(options->labels);
         g_strfreev(options->command);

@@ -23,7 +23,8 @@ typedef enum OwnerMode {
 } OwnerMode;
 
 typedef struct StartOptions {
-        char *id; /* NULL: choose one */
+        char *id;        /* NULL: choose one */
+        char *user_name; /* or number, as the client gave it; NULL: it gave none. Not in the record */
         char *description;
         char **labels; /* key, value, key, value …, sorted by key, NULL at the end */
         char **command;

@@ -10,6 +10,8 @@
 #define LIMIT_ENDED 1000U             /* ended runtimes kept readable, a uid */
 #define LIMIT_WAITERS 16U             /* calls that wait for one runtime, of one caller: the oldest gives way */
 #define LIMIT_WAITS 1024U             /* ... of all callers */
+#define LIMIT_UNKNOWN_CALLS 32U       /* calls of one connection until the bus has told whose it is (system bus) */
+#define LIMIT_UNKNOWN_CALLS_ALL 4096U /* ... of all */
 #define LIMIT_ARGUMENTS 4096U         /* words in Command and Arguments together */
 #define LIMIT_ARGUMENT (128U * 1024U) /* one word: MAX_ARG_STRLEN of the kernel */
 #define LIMIT_COMMAND (1024U * 1024U) /* all words and environment entries together */
@@ -18,6 +20,7 @@
 #define LIMIT_LABEL_KEY 64U
 #define LIMIT_LABEL_VALUE 256U
 #define LIMIT_DESCRIPTION 256U
+#define LIMIT_USER_NAME 256U
 #define LIMIT_RING_MIN (64U * 1024U)
 #define LIMIT_RING_MAX (64U * 1024U * 1024U)
 #define LIMIT_RING_DEFAULT (1024U * 1024U)
@@ -25,6 +28,7 @@
 #define LIMIT_READ_OUTPUT (256U * 1024U) /* one reply of ReadOutput */
 #define LIMIT_SUBSCRIPTIONS 512U         /* subscribed peers of the manager */
 #define LIMIT_SUBSCRIBERS 64U            /* subscribers of one runtime */
+#define LIMIT_MISSED 256U                /* removed runtimes that a subscriber has yet to be told of */
 
 /* A scope that is out of memory may cost it any process, and its keeper must not be that one. So the payload has a limit of its own, a little below
  * the scope's, and what happens there happens to the runtime alone. The difference is for the keeper: its buffers, and what it has written to the ring. */

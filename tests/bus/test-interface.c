@@ -262,7 +262,8 @@ static void test_errors_of_members_exist(gconstpointer data) {
                 g_autoptr(GPtrArray) words = find_all("\\b([A-Z][a-z]+[A-Z][A-Za-z]+)\\b", sentences->pdata[i]);
 
                 for (unsigned j = 0; j < words->len; j++)
-                        if (strcmp(words->pdata[j], "InvalidArgs") != 0 && !g_ptr_array_find_with_equal_func(errors, words->pdata[j], g_str_equal, NULL)) {
+                        if (strcmp(words->pdata[j], "InvalidArgs") != 0 && strcmp(words->pdata[j], "AccessDenied") != 0 &&
+                            !g_ptr_array_find_with_equal_func(errors, words->pdata[j], g_str_equal, NULL)) {
                                 g_test_message("\"Errors: %s\": there is no %s", (char *) sentences->pdata[i], (char *) words->pdata[j]);
                                 problems++;
                         }
@@ -317,7 +318,7 @@ static void test_errors_are_tested(void) {
 /* The options of StartRuntime: the table of the code, and the paragraph of the XML. */
 static void test_options_are_documented(void) {
         /* Reserved for what is to come. */
-        static const char *const later[] = {"User", "Journal", NULL};
+        static const char *const later[] = {"Journal", NULL};
         g_autofree char *xml = read_source("dbus", "org.example.RuntimeManager.xml"), *comment = doc_comment(xml, "method", "StartRuntime");
         g_autoptr(GPtrArray) documented = find_all("(?:^ {8}|, )([A-Z][A-Za-z]+) (?:s|t|b|as|a\\{ss\\})(?=[ ,\n])", comment);
         g_autoptr(GPtrArray) known = g_ptr_array_new();

@@ -124,7 +124,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static Fixture *fixture_new(unsigned pings_max) {
+static Fixture *fixture_new_for_many(unsigned pings_max, unsigned pings_max_uid) {
         Fixture *fixture = g_new0(Fixture, 1);
 
         g_assert_cmpint(sd_event_new(&fixture->event), >=, 0);
@@ -134,11 +134,15 @@ static Fixture *fixture_new(unsigned pings_max) {
         fixture->rewound = g_string_new(NULL);
         fixture->bus = connect_to_bus();
         g_assert_cmpint(sd_bus_attach_event(fixture->bus, fixture->event, SD_EVENT_PRIORITY_NORMAL), >=, 0);
-        g_assert_cmpint(peer_table_new(pings_max, &handler, fixture, &fixture->table), >=, 0);
+        g_assert_cmpint(peer_table_new(pings_max, pings_max_uid, &handler, fixture, &fixture->table), >=, 0);
         g_assert_cmpint(peer_table_attach(fixture->table, fixture->bus), >=, 0);
         /* The clients aren't in the loop: they are looked at now and then. */
         g_assert_cmpint(sd_event_add_time_relative(fixture->event, NULL, CLOCK_MONOTONIC, 0, 0, on_tick, NULL), >=, 0);
         return fixture;
+}
+
+static Fixture *fixture_new(unsigned pings_max) {
+        return fixture_new_for_many(pings_max, pings_max);
 }
 
 static void fixture_free(Fixture *fixture) {
@@ -171,10 +175,18 @@ static void sync_bus(Fixture *fixture) {
         sd_bus_slot_unref(call);
 }
 
+static Peer *known_peer(Fixture *fixture, const char *name) {
+        Peer *peer = peer_table_get(fixture->table, name);
+
+        if (!peer_is_vouched(peer))
+                peer_set_uid(peer, 1000, true);
+        return peer;
+}
+
 static void test_little_is_worth_no_ping(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
         g_autoptr(Client) client = client_new();
-        Peer *peer = peer_table_get(fixture->table, client->name);
+        Peer *peer = known_peer(fixture, client->name);
 
         g_assert_true(peer_table_find(fixture->table, client->name) == peer);
         g_assert_cmpuint(peer_get_room(peer), ==, LIMIT_WINDOW);
@@ -199,7 +211,7 @@ static gboolean is_silent_for(Peer *peer, uint64_t usec) {
 static void test_silence(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
         g_autoptr(Client) client = client_new();
-        Peer *peer = peer_table_get(fixture->table, client->name);
+        Peer *peer = known_peer(fixture, client->name);
 
         peer_sent(peer, LIMIT_WINDOW - 10);
         g_assert_false(peer_is_full(peer));
@@ -225,7 +237,7 @@ static void test_silence(void) {
 static void test_an_error_of_the_peer(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
         g_autoptr(Client) client = client_new();
-        Peer *peer = peer_table_get(fixture->table, client->name);
+        Peer *peer = known_peer(fixture, client->name);
 
         client->refuses = true;
         peer_sent(peer, LIMIT_WINDOW);
@@ -239,7 +251,7 @@ static void test_leaving(void) {
         g_autoptr(Client) second = client_new();
         Client *first = client_new();
         g_autofree char *name = g_strdup(first->name), *gone = g_strdup_printf("%s ", name);
-        Peer *peer = peer_table_get(fixture->table, first->name), *other = peer_table_get(fixture->table, second->name);
+        Peer *peer = known_peer(fixture, first->name), *other = known_peer(fixture, second->name);
 
         peer_sent(peer, LIMIT_WINDOW);
         peer_sent(other, LIMIT_WINDOW);
@@ -256,7 +268,7 @@ static void test_leaving(void) {
 
 static void test_a_name_that_is_nobodys(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
-        Peer *peer = peer_table_get(fixture->table, ":1.4000000");
+        Peer *peer = known_peer(fixture, ":1.4000000");
 
         peer_sent(peer, LIMIT_WINDOW);
         AWAIT(strcmp(fixture->gone->str, ":1.4000000 ") == 0);
@@ -272,7 +284,7 @@ static void test_few_pings_at_a_time(void) {
 
         for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
                 clients[i] = client_new();
-                peers[i] = peer_table_get(fixture->table, clients[i]->name);
+                peers[i] = known_peer(fixture, clients[i]->name);
                 peer_sent(peers[i], LIMIT_WINDOW);
         }
         /* Who can't be asked has not answered. */
@@ -295,16 +307,60 @@ static void test_few_pings_at_a_time(void) {
                 client_free(clients[i]);
 }
 
+/* Those of one uid that answer none of theirs keep nobody else from being asked. */
+static void test_few_pings_of_one_uid(void) {
+        g_autoptr(Fixture) fixture = fixture_new_for_many(8, 2);
+        g_autoptr(Client) other = client_new();
+        Peer *peers[5], *peer;
+        Client *clients[5];
+        unsigned n = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                clients[i] = client_new();
+                peers[i] = known_peer(fixture, clients[i]->name);
+                peer_sent(peers[i], LIMIT_WINDOW);
+        }
+        peer = peer_table_get(fixture->table, other->name);
+        peer_set_uid(peer, 1001, true);
+        peer_sent(peer, LIMIT_WINDOW);
+        AWAIT(client_reads(other) && peer_get_room(peer) == LIMIT_WINDOW);
+        sync_bus(fixture);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                client_reads(clients[i]);
+                n += clients[i]->n_pings;
+        }
+        g_assert_cmpuint(n, ==, 2);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                AWAIT(client_reads(clients[i]) && peer_get_room(peers[i]) == LIMIT_WINDOW);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                client_free(clients[i]);
+}
+
+/* Who isn't vouched for is sent nothing. */
+static void test_not_vouched_for(void) {
+        g_autoptr(Fixture) fixture = fixture_new(8);
+        Peer *peer = peer_table_get(fixture->table, ":1.1");
+
+        peer_set_behind(peer, true);
+        g_assert_cmpuint(peer_get_room(peer), ==, 0);
+        peer_set_uid(peer, 1000, false);
+        g_assert_cmpuint(peer_get_room(peer), ==, 0);
+        g_assert_cmpstr(fixture->room->str, ==, "");
+        peer_set_uid(peer, 1000, true);
+        g_assert_cmpuint(peer_get_room(peer), ==, LIMIT_WINDOW);
+        g_assert_cmpstr(fixture->room->str, ==, ":1.1 ");
+}
+
 /* One who leaves while it waits for its turn. */
 static void test_leaving_while_waiting(void) {
         g_autoptr(Fixture) fixture = fixture_new(1);
         g_autoptr(Client) first = client_new(), third = client_new();
         Client *second = client_new();
-        Peer *peer = peer_table_get(fixture->table, first->name), *last;
+        Peer *peer = known_peer(fixture, first->name), *last;
 
         peer_sent(peer, LIMIT_WINDOW);
-        peer_sent(peer_table_get(fixture->table, second->name), LIMIT_WINDOW);
-        last = peer_table_get(fixture->table, third->name);
+        peer_sent(known_peer(fixture, second->name), LIMIT_WINDOW);
+        last = known_peer(fixture, third->name);
         peer_sent(last, LIMIT_WINDOW);
         sync_bus(fixture);
         client_free(second);
@@ -316,7 +372,7 @@ static void test_leaving_while_waiting(void) {
 static void test_refusals_are_bounded(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
         g_autoptr(Client) client = client_new();
-        Peer *peer = peer_table_get(fixture->table, client->name);
+        Peer *peer = known_peer(fixture, client->name);
         size_t refused = 0;
 
         peer_sent(peer, LIMIT_WINDOW);
@@ -337,7 +393,7 @@ static void test_refusals_are_bounded(void) {
 static void test_the_bus_as_a_whole(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
         g_autoptr(Client) client = client_new(), reader = client_new();
-        Peer *flooded = peer_table_get(fixture->table, client->name), *peer = peer_table_get(fixture->table, reader->name);
+        Peer *flooded = known_peer(fixture, client->name), *peer = known_peer(fixture, reader->name);
         int stream;
 
         g_ptr_array_add(peer_get_streams(peer), &stream);
@@ -387,8 +443,8 @@ static void test_a_bus_that_is_silent(void) {
         g_assert_cmpint(sd_bus_set_method_call_timeout(ours, 20 * USEC_PER_MSEC), >=, 0);
         g_assert_cmpint(peer_table_attach(fixture->table, ours), >=, 0);
 
-        peer = peer_table_get(fixture->table, ":1.1");
-        other = peer_table_get(fixture->table, ":1.2");
+        peer = known_peer(fixture, ":1.1");
+        other = known_peer(fixture, ":1.2");
         peer_sent(peer, 16 * LIMIT_WINDOW);
         g_assert_cmpint(sd_bus_call_method_async(ours, &call, NULL, "/", "some.interface", "Method", on_id, &done, NULL), >=, 0);
         AWAIT(done);
@@ -400,7 +456,7 @@ static void test_a_bus_that_is_silent(void) {
 static void test_no_connection(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
         g_autoptr(Client) client = client_new();
-        Peer *peer = peer_table_get(fixture->table, client->name);
+        Peer *peer = known_peer(fixture, client->name);
 
         peer_sent(peer, LIMIT_WINDOW);
         g_assert_cmpint(peer_table_attach(fixture->table, NULL), >=, 0);
@@ -415,9 +471,9 @@ static void test_the_same_bus_again(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
         g_autoptr(Client) client = client_new(), subscriber = client_new();
         g_autofree char *left = g_strdup_printf("%s ", client->name);
-        Peer *peer = peer_table_get(fixture->table, subscriber->name), *lost = peer_table_get(fixture->table, ":1.4000000");
+        Peer *peer = known_peer(fixture, subscriber->name), *lost = known_peer(fixture, ":1.4000000");
 
-        (void) peer_table_get(fixture->table, client->name);
+        (void) known_peer(fixture, client->name);
         peer_set_subscription(peer, 2);
         peer_set_subscription(lost, 2);
         g_assert_cmpint(peer_table_attach(fixture->table, NULL), >=, 0);
@@ -434,7 +490,7 @@ static void test_the_same_bus_again(void) {
 
 static void test_another_bus(void) {
         g_autoptr(Fixture) fixture = fixture_new(8);
-        Peer *peer = peer_table_get(fixture->table, ":1.7");
+        Peer *peer = known_peer(fixture, ":1.7");
 
         peer_set_subscription(peer, 3);
         g_assert_cmpint(peer_table_attach(fixture->table, NULL), >=, 0);
@@ -455,6 +511,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/leaving-while-waiting-for-a-ping", test_leaving_while_waiting);
         g_test_add_func("/peer/a-name-that-is-nobodys", test_a_name_that_is_nobodys);
         g_test_add_func("/peer/few-pings-at-a-time", test_few_pings_at_a_time);
+        g_test_add_func("/peer/few-pings-of-one-uid", test_few_pings_of_one_uid);
+        g_test_add_func("/peer/not-vouched-for", test_not_vouched_for);
         g_test_add_func("/peer/refusals-are-bounded", test_refusals_are_bounded);
         g_test_add_func("/peer/the-bus-as-a-whole", test_the_bus_as_a_whole);
         g_test_add_func("/peer/a-bus-that-is-silent", test_a_bus_that_is_silent);

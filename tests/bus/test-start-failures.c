@@ -2,6 +2,8 @@
 
 /* Starts that systemd spoils: the client hears why, in time, and nothing of them is left. No cgroup is needed: none of these gets so far. */
 
+#include <unistd.h>
+
 #include "daemon.h"
 #include "loop.h"
 #include "private-bus.h"
@@ -112,6 +114,18 @@ static void test_cancelled_without_systemd(void) {
         AWAIT(!fake_systemd_has_unit(daemon->fake, UNIT));
 }
 
+/* The session bus has one user, who may say its name. */
+static void test_another_user(void) {
+        g_autoptr(Daemon) daemon = daemon_new(NULL);
+        g_autofree char *self = g_strdup_printf("{'User': <'%u'>}", (unsigned) getuid());
+        g_autoptr(Call) other = daemon_start(daemon, "a", "exit 7", "{'User': <'somebody'>}"), same = NULL;
+
+        call_assert_error(other, "NotSupported", "option User");
+        fake_systemd_expect(daemon->fake, FAKE_START_REFUSED);
+        same = daemon_start(daemon, "a", "exit 7", self);
+        call_assert_error(same, "StartFailed", "Told to refuse it.");
+}
+
 int main(int argc, char *argv[]) {
         int r;
 
@@ -125,6 +139,7 @@ int main(int argc, char *argv[]) {
         g_test_add_data_func("/start-failures/cancelled-before-the-answer", GINT_TO_POINTER(FAKE_START_UNANSWERED), test_cancelled);
         g_test_add_data_func("/start-failures/cancelled-before-the-job-is-done", GINT_TO_POINTER(FAKE_START_JOB_UNENDING), test_cancelled);
         g_test_add_func("/start-failures/cancelled-without-systemd", test_cancelled_without_systemd);
+        g_test_add_func("/start-failures/another-user-on-the-session-bus", test_another_user);
         r = g_test_run();
         private_bus_stop();
         return r;

@@ -30,6 +30,7 @@ static const char bus_config[] = "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//D
                                  "    <allow send_destination=\"*\" eavesdrop=\"true\"/>\n"
                                  "    <allow eavesdrop=\"true\"/>\n"
                                  "    <allow own=\"*\"/>\n"
+                                 "    <allow user=\"*\"/>\n"
                                  "  </policy>\n"
                                  "  <limit name=\"max_incoming_bytes\">1000000000</limit>\n"
                                  "  <limit name=\"max_incoming_unix_fds\">250000000</limit>\n"
@@ -118,6 +119,16 @@ const char *private_bus_address(void) {
         g_assert_true(g_file_set_contents(config, bus_config, -1, NULL));
         address = g_strdup_printf("unix:path=%s/bus", directory);
         start_bus();
+        return address;
+}
+
+const char *private_bus_open_to_all(void) {
+        g_autofree char *path = NULL;
+
+        (void) private_bus_address();
+        path = g_build_filename(directory, "bus", NULL);
+        g_assert_cmpint(g_chmod(directory, 0755), ==, 0);
+        g_assert_cmpint(g_chmod(path, 0666), ==, 0);
         return address;
 }
 

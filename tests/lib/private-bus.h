@@ -5,6 +5,8 @@
 
 /* Starts it when it is first asked for. */
 const char *private_bus_address(void);
+/* The same, where any user may connect. */
+const char *private_bus_open_to_all(void);
 void private_bus_stop(void);
 /* Everybody on it loses it; and another one, at the same address. */
 void private_bus_kill(void);
