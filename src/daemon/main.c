@@ -236,7 +236,7 @@ static int daemon_start(Daemon *daemon, const Arguments *arguments) {
         if (r >= 0)
                 r = daemon_watch_signals(daemon);
         if (r >= 0)
-                r = service_new(daemon->event, false, arguments->bus_address, &handler, daemon, &daemon->service);
+                r = service_new(daemon->event, arguments->system, arguments->bus_address, &handler, daemon, &daemon->service);
         if (r < 0) {
                 complain(_("The service could not be started: %s."), g_strerror(-r));
                 return r;
