@@ -93,7 +93,7 @@ Fixture *fixture_new(void) {
         g_assert_nonnull(f->directory);
         f->cgroup = g_strdup_printf("%s/keeper-test-%d-%u", cgroup_root, getpid(), n++);
         g_assert_cmpint(mkdir(f->cgroup, 0755), ==, 0);
-        f->link = f->ring_fd = f->reply_fd = f->marker_fd = -EBADF;
+        f->link = f->ring_fd = f->reply_fd = f->marker_fd = f->socket_fd = -EBADF;
         f->controls = g_ptr_array_new_with_free_func(control_event_free);
         f->header = (struct spec_header){.leftover_usec = 5 * USEC_PER_SEC, .abandon_usec = 60 * USEC_PER_SEC};
         f->cursor = ring_cursor_after(0);
@@ -102,7 +102,7 @@ Fixture *fixture_new(void) {
 }
 
 /* Made when first needed, so that a test can set the header before. */
-static SpecBuilder *fixture_spec(Fixture *f) {
+SpecBuilder *fixture_spec(Fixture *f) {
         if (!f->spec) {
                 f->spec = spec_new(&f->header);
                 spec_add_string(f->spec, SPEC_DIRECTORY, f->directory);
@@ -125,18 +125,21 @@ void fixture_add_shell(Fixture *f, bool setup, const char *script) {
         fixture_add_command(f, setup, (const char *const[]){"/bin/bash", "-c", script, NULL});
 }
 
-/* Between fork and exec: into the cgroup, and the three fds to their places. */
-static void enter(const char *procs, int link, int ring, int spec) {
+/* Between fork and exec: into the cgroup, and the fds to their places. */
+static void enter(const char *procs, int link, int ring, int spec, int socket_fd) {
         int fd = open(procs, O_WRONLY | O_CLOEXEC);
 
         /* Above the places, before any of them is overwritten. */
         link = fcntl(link, F_DUPFD_CLOEXEC, 10);
         ring = fcntl(ring, F_DUPFD_CLOEXEC, 10);
         spec = fcntl(spec, F_DUPFD_CLOEXEC, 10);
+        socket_fd = fcntl(socket_fd, F_DUPFD_CLOEXEC, 10);
         if (fd < 0 || write(fd, "0", 1) != 1 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
                 _exit(70);
         if (dup2(link, LINK_FD) < 0 || dup2(ring, LINK_RING_FD) < 0 || dup2(spec, LINK_SPEC_FD) < 0)
                 _exit(71);
+        if (socket_fd >= 0 && dup2(socket_fd, LINK_SOCKET_FD) < 0)
+                _exit(73);
 }
 
 void fixture_start(Fixture *f) {
@@ -153,7 +156,7 @@ void fixture_start(Fixture *f) {
         f->pid = fork();
         g_assert_cmpint(f->pid, >=, 0);
         if (f->pid == 0) {
-                enter(procs, pair[1], f->ring_fd, spec_fd);
+                enter(procs, pair[1], f->ring_fd, spec_fd, f->socket_fd);
                 execl(keeper_path, "runtime-keeper", NULL);
                 _exit(72);
         }

@@ -41,6 +41,7 @@ typedef struct Fixture {
         struct link_memory memory;
         int reply_fd;
         int marker_fd;
+        int socket_fd;       /* bound, for SPEC_LISTEN; -EBADF: none */
         GPtrArray *controls; /* of ControlEvent */
 
         SpecBuilder *spec;
@@ -56,6 +57,8 @@ const char *fixture_prepare(int argc, char *argv[]);
 Fixture *fixture_new(void);
 void fixture_add_command(Fixture *f, bool setup, const char *const *argv);
 void fixture_add_shell(Fixture *f, bool setup, const char *script);
+/* To add records of another kind; the header must be set before. */
+SpecBuilder *fixture_spec(Fixture *f);
 void fixture_start(Fixture *f);
 
 /* Checks that the keeper exits with 0, and leaves no socket and no process. */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "keeper/executable.h"
 #include "util/limits.h"
 #include "kind-test.h"
 
@@ -340,10 +341,13 @@ static void test_finding_programs(Fixture *f, const void *data) {
         g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
         g_assert_cmpint(g_chdir(f->root), ==, 0);
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
-                g_autofree char *found = NULL;
+                g_autofree char *found = NULL, *by_keeper = NULL;
 
                 g_assert_cmpint(kind_find_executable(cases[i].name, cases[i].path, &found), ==, cases[i].result);
                 g_assert_cmpstr(found, ==, cases[i].found);
+                /* By the same rules. */
+                g_assert_cmpint(executable_find(cases[i].name, cases[i].path, &by_keeper), ==, cases[i].result);
+                g_assert_cmpstr(by_keeper, ==, cases[i].found);
         }
         g_assert_cmpint(g_chdir(old), ==, 0);
 }
