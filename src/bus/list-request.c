@@ -9,6 +9,7 @@
 #include "core/sd-autoptr.h"
 #include "util/macro.h"
 #include "util/names.h"
+#include "util/text.h"
 
 static const char *get_kind(const Runtime *runtime) {
         return runtime_get_kind(runtime)->name;
@@ -67,6 +68,7 @@ static int read_labels(sd_bus_message *message, ListFilter *filter) {
 }
 
 static int read_key(sd_bus_message *message, ListFilter *filter, const char *name, const char *type, sd_bus_error *reterr) {
+        _cleanup_free_ char *quoted = NULL;
         const char *wanted;
 
         if (strcmp(name, "Labels") == 0 && strcmp(type, "a{ss}") == 0)
@@ -81,9 +83,10 @@ static int read_key(sd_bus_message *message, ListFilter *filter, const char *nam
                 return key_table[i].get_string ? sd_bus_message_read(message, "v", "s", &filter->string[i])
                                                : sd_bus_message_read(message, "v", "u", &filter->number[i]);
         }
-        return sd_bus_error_setf(
-                reterr, RM_ERROR_INVALID_OPTION,
-                "Runtimes can't be filtered by \"%.64s\"; Id, Kind, State, Unit, MainPID, UID, StarterUID, Description and Labels (a{ss}) can.", name);
+        quoted = text_quote_name(name);
+        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
+                                 "Runtimes can't be filtered by %s; Id, Kind, State, Unit, MainPID, UID, StarterUID, Description and Labels (a{ss}) can.",
+                                 quoted);
 }
 
 int list_filter_read(sd_bus_message *message, ListFilter **ret, sd_bus_error *reterr) {

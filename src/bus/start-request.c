@@ -364,14 +364,17 @@ static int read_option(sd_bus_message *message, const char *name, const Kind *ki
         const OptionRow *row = find_option(name);
         const KindOption *of_kind = kind_get_option(kind, name);
         int limit = option_find_limit(name), r;
+        _cleanup_free_ char *quoted = NULL;
 
         if (limit >= 0)
                 return option_read_limit(message, limit, &options->limits, reterr);
         if (of_kind)
                 return read_kind_option(message, of_kind, options, reterr);
-        if (!row)
+        if (!row) {
+                quoted = text_quote_name(name);
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION,
-                                         "The kind \"%s\" has no option \"%.64s\"; ListKinds tells which it has besides the common ones.", kind->name, name);
+                                         "The kind \"%s\" has no option %s; ListKinds tells which it has besides the common ones.", kind->name, quoted);
+        }
         r = option_enter(message, name, row->signature, reterr);
         if (r < 0)
                 return r;
@@ -383,9 +386,12 @@ static int read_option(sd_bus_message *message, const char *name, const Kind *ki
 
 /* A dictionary may have a key twice; each option may be given once. */
 static int check_once(GHashTable *seen, const char *name, sd_bus_error *reterr) {
+        _cleanup_free_ char *quoted = NULL;
+
         if (g_hash_table_add(seen, (gpointer) name))
                 return 0;
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option \"%.64s\" is there twice.", name);
+        quoted = text_quote_name(name);
+        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option %s is there twice.", quoted);
 }
 
 static int check_together(const StartOptions *options, sd_bus_error *reterr) {

@@ -11,6 +11,14 @@
 #include "core/start-options.h"
 #include "util/macro.h"
 #include "util/names.h"
+#include "util/text.h"
+
+/* The name stands between the two parts of the sentence. */
+static int refuse_name(sd_bus_error *reterr, const char *before, const char *name, const char *after) {
+        _cleanup_free_ char *quoted = text_quote_name(name);
+
+        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "%s %s%s", before, quoted, after);
+}
 
 int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bus_error *reterr) {
         uint64_t timeout_usec = TIME_UNSET;
@@ -22,7 +30,7 @@ int stop_request_read(sd_bus_message *message, uint64_t *ret_timeout_usec, sd_bu
                 return r;
         while ((r = option_next(message, &name)) > 0) {
                 if (strcmp(name, "TimeoutStopUSec") != 0)
-                        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "Stop has no option \"%.64s\", only TimeoutStopUSec.", name);
+                        return refuse_name(reterr, "Stop has no option", name, ", only TimeoutStopUSec.");
                 if (timeout_usec != TIME_UNSET)
                         return option_refuse(reterr, name, "is there twice");
                 r = option_enter(message, name, "t", reterr);
@@ -62,7 +70,7 @@ static int read_ownership(sd_bus_message *message, const char *name, OwnershipRe
                         r = sd_bus_message_read(message, "t", &request->grace_usec);
                 return r < 0 ? r : option_check_number(name, request->grace_usec, 0, TIMEOUT_MAX_USEC, false, reterr);
         }
-        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "TakeOwnership has no option \"%.64s\", only Replace, OwnerName and OwnerGraceUSec.", name);
+        return refuse_name(reterr, "TakeOwnership has no option", name, ", only Replace, OwnerName and OwnerGraceUSec.");
 }
 
 int ownership_request_read(sd_bus_message *message, OwnershipRequest *ret, sd_bus_error *reterr) {
@@ -105,7 +113,7 @@ int limits_request_read(sd_bus_message *message, LimitSet *limits, unsigned *ret
                         return r;
                 limit = option_find_limit(name);
                 if (limit < 0)
-                        return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "There is no limit \"%.64s\".", name);
+                        return refuse_name(reterr, "There is no limit", name, ".");
                 if (keys & (1U << limit))
                         return option_refuse(reterr, limit_key_table[limit].name, "is there twice");
                 keys |= 1U << limit;

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "bus/bus.h"
+#include "util/macro.h"
 #include "util/names.h"
+#include "util/text.h"
 
 Peer *bus_get_caller(Bus *bus, sd_bus_message *call) {
         const char *sender = sd_bus_message_get_sender(call);
@@ -48,9 +50,12 @@ int bus_find_object(Bus *bus, sd_bus_message *call, const char *path, RuntimeObj
 
 int bus_find_by_id(Bus *bus, sd_bus_message *call, const char *id, RuntimeObject **ret, sd_bus_error *reterr) {
         Runtime *runtime = manager_find(bus->manager, bus_get_caller_uid(bus, call), id);
+        _cleanup_free_ char *quoted = NULL;
 
-        if (!runtime || !bus_may_reach(bus, call, runtime))
-                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no runtime \"%.64s\"; ListRuntimes tells which there are.", id);
+        if (!runtime || !bus_may_reach(bus, call, runtime)) {
+                quoted = text_quote_name(id);
+                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_RUNTIME, "There is no runtime %s; ListRuntimes tells which there are.", quoted);
+        }
         *ret = bus_get_object(bus, runtime);
         return 0;
 }

@@ -6,9 +6,13 @@
 #include "core/kind.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "util/macro.h"
+#include "util/text.h"
 
 static int check_executable(const char *path) {
         struct stat st;
@@ -53,19 +57,26 @@ int kind_find_executable(const char *name, const char *path, char **ret) {
 }
 
 char *kind_describe_missing_executable(const char *name, const char *missing, int error) {
+        _cleanup_free_ char *quoted = NULL;
+
         if (missing)
                 return g_strdup(missing);
-        return g_strdup_printf(abs(error) == EACCES ? "\"%s\" may not be executed." : "no executable \"%s\" found in PATH", name);
+        quoted = text_quote(name, strlen(name), PATH_MAX);
+        return g_strdup_printf(abs(error) == EACCES ? "%s may not be executed." : "no executable %s found in PATH", quoted);
 }
 
 char *kind_describe_missing_file(const char *missing, const char *path, int error) {
+        _cleanup_free_ char *line = text_one_line(path, PATH_MAX);
+
         if (abs(error) == EISDIR)
-                return g_strdup_printf("%s (%s is not a file)", missing, path);
-        return g_strdup_printf("%s (%s: %s)", missing, path, g_strerror(abs(error)));
+                return g_strdup_printf("%s (%s is not a file)", missing, line);
+        return g_strdup_printf("%s (%s: %s)", missing, line, g_strerror(abs(error)));
 }
 
 char *kind_describe_missing_directory(const char *path, int error) {
+        _cleanup_free_ char *line = text_one_line(path, PATH_MAX);
+
         if (abs(error) == ENOTDIR)
-                return g_strdup_printf("WorkingDirectory: %s is not a directory.", path);
-        return g_strdup_printf("WorkingDirectory: %s: %s.", path, g_strerror(abs(error)));
+                return g_strdup_printf("WorkingDirectory: %s is not a directory.", line);
+        return g_strdup_printf("WorkingDirectory: %s: %s.", line, g_strerror(abs(error)));
 }

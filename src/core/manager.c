@@ -19,6 +19,7 @@
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
+#include "util/text.h"
 
 /* Takes it out of the lists. */
 static void manager_unlink(Manager *manager, Entry *entry) {
@@ -225,14 +226,16 @@ static int manager_check_existing(Entry *entry, const Kind *kind, const StartOpt
 }
 
 int manager_find_kind(Manager *manager, const char *kind_name, const Kind **ret, sd_bus_error *reterr) {
+        _cleanup_free_ char *quoted = NULL;
         const Kind *kind;
 
         if (manager->stopping)
                 return sd_bus_error_set(reterr, RM_ERROR_START_FAILED, "The service is ending; start it again to start runtimes.");
         kind = kind_set_get(manager->kinds, kind_name);
-        if (!kind)
-                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "There is no kind of runtime called \"%.64s\"; ListKinds tells which there are.",
-                                         kind_name);
+        if (!kind) {
+                quoted = text_quote_name(kind_name);
+                return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "There is no kind of runtime called %s; ListKinds tells which there are.", quoted);
+        }
         if (kind->problem)
                 return sd_bus_error_setf(reterr, RM_ERROR_NO_SUCH_KIND, "The kind \"%s\" can't be used until its file is mended: %s", kind_name, kind->problem);
         *ret = kind;

@@ -249,6 +249,10 @@ char *text_quote(const void *bytes, size_t size, size_t max) {
         return sink_finish(&sink);
 }
 
+char *text_quote_name(const char *name) {
+        return text_quote(name, strlen(name), 64);
+}
+
 size_t text_utf8_whole(const void *bytes, size_t size) {
         const uint8_t *first = bytes;
 

@@ -22,6 +22,8 @@ char *text_one_line(const char *text, size_t max);
 /* The bytes between double quotes, for an error message: printable, one line, and nothing lost: what isn't printable is escaped
  * (\n, \", \xNN). Of more than max bytes only the first, in whole characters, with … behind the closing quote. */
 char *text_quote(const void *bytes, size_t size, size_t max);
+/* The same for a name that a client gave, of which the first 64 bytes are enough. */
+char *text_quote_name(const char *name);
 
 /* How many of the bytes can be cut off here without cutting a valid character in two: size, or up to 3 less. */
 size_t text_utf8_whole(const void *bytes, size_t size);
