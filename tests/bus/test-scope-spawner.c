@@ -377,7 +377,7 @@ static void test_lost_while_starting(void) {
         f->error = -1;
         scope_bus_find_user(f->bus, 1, NULL, on_user, f);
         g_assert_cmpint(f->error, ==, EIO);
-        scope_bus_ask_restart(f->bus, on_restart, f);
+        scope_bus_ask_restart(f->bus, getpid(), on_restart, f);
         g_assert_true(g_str_has_suffix(f->seen->str, " stop"));
         AWAIT(accepted(f));
 }
@@ -442,7 +442,7 @@ static void test_job(void) {
         g_autoptr(Fixture) f = fixture_new(true);
         struct spawner_job_is answer = {.type = SPAWNER_JOB_IS, .restart = 1};
 
-        scope_bus_ask_restart(f->bus, on_restart, f);
+        scope_bus_ask_restart(f->bus, getpid(), on_restart, f);
         expect(f, SPAWNER_JOB);
         send_bytes(f, &answer, sizeof(answer), 0);
         send_bytes(f, &answer, sizeof(answer), 0);
