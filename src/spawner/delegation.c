@@ -57,7 +57,16 @@ static int open_child(int scope_fd, const char *name, bool make) {
         if (make && mkdirat(scope_fd, name, 0755) < 0 && errno != EEXIST)
                 return -errno;
         fd = openat(scope_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
+        if (fd < 0)
+                return -errno;
+        /* Whatever our umask is: the user's processes find their way by it. */
+        if (make && fchmod(fd, 0755) < 0) {
+                int r = -errno;
+
+                fd_close(fd);
+                return r;
+        }
+        return fd;
 }
 
 static int write_file(int fd, const char *name, const char *text) {
