@@ -59,10 +59,12 @@ static int open_child(int scope_fd, const char *name, bool make) {
         fd = openat(scope_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        /* Whatever our umask is, the user is to look into it. */
+        /* Whatever our umask is: the user's processes find their way by it. */
         if (make && fchmod(fd, 0755) < 0) {
+                int r = -errno;
+
                 fd_close(fd);
-                return -errno;
+                return r;
         }
         return fd;
 }
