@@ -13,6 +13,7 @@
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
+#include "util/text.h"
 
 /* What waits for the manager to say who a user is: its callback comes, whether there is still somebody to be answered or not. */
 typedef struct StartCall {
@@ -92,15 +93,15 @@ static int start_for(StartCall *waiting, const User *user, sd_bus_error *reterr)
 
 static int refuse_user(const StartCall *waiting, int error, sd_bus_error *reterr) {
         g_autofree char *number = g_strdup_printf("%u", (unsigned) waiting->uid);
-        const char *name = waiting->user_name ?: number;
+        _cleanup_free_ char *name = text_quote_name(waiting->user_name ?: number);
 
         switch (error) {
         case ENOENT:
-                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "There is no user %.64s; say by the option User for whom the runtime is.", name);
+                return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "There is no user %s; say by the option User for whom the runtime is.", name);
         case EPERM:
-                return sd_bus_error_setf(reterr, SD_BUS_ERROR_ACCESS_DENIED, "The service doesn't start runtimes for the user %.64s.", name);
+                return sd_bus_error_setf(reterr, SD_BUS_ERROR_ACCESS_DENIED, "The service doesn't start runtimes for the user %s.", name);
         default:
-                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "It can't be found out who the user %.64s is: %s.", name, g_strerror(error));
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "It can't be found out who the user %s is: %s.", name, g_strerror(error));
         }
 }
 
@@ -126,7 +127,7 @@ static bool is_self(const char *user_name) {
 
 static int check_user(const Bus *bus, uid_t uid, const char *user_name, sd_bus_error *reterr) {
         if (!bus->many_users && user_name && !is_self(user_name))
-                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED,
+                return sd_bus_error_set(reterr, RM_ERROR_INVALID_OPTION,
                                         "The option User is for the service of the system bus; here runtimes are for the user of the session alone.");
         if (bus->many_users && uid == 0 && !user_name)
                 return sd_bus_error_set(reterr, RM_ERROR_INVALID_OPTION, "Say User=root if root is meant, or which user the runtime is for.");

@@ -210,11 +210,11 @@ static void test_start(void) {
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "0"), SD_BUS_ERROR_ACCESS_DENIED);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "daemon"), SD_BUS_ERROR_ACCESS_DENIED);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "nosuch"),
-                          RM_ERROR_INVALID_OPTION ": There is no user nosuch;");
+                          RM_ERROR_INVALID_OPTION ": There is no user \"nosuch\";");
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", "a\nb"), RM_ERROR_INVALID_OPTION);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", ""), RM_ERROR_INVALID_OPTION);
         assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "u", ALICE), RM_ERROR_INVALID_OPTION);
-        assert_answer_has(client_call(stranger, NULL, NULL, "StartRuntime", "sa{sv}", "command", 0), RM_ERROR_INVALID_OPTION ": There is no user 3;");
+        assert_answer_has(client_call(stranger, NULL, NULL, "StartRuntime", "sa{sv}", "command", 0), RM_ERROR_INVALID_OPTION ": There is no user \"3\";");
 
         assert_answer(client_call(root, NULL, NULL, "StartRuntime", "sa{sv}", "command", 0),
                       RM_ERROR_INVALID_OPTION ": Say User=root if root is meant, or which user the runtime is for.");
