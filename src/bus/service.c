@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "bus/bus.h"
+#include "bus/early.h"
 #include "bus/start-call.h"
 #include "core/sd-error.h"
 #include "util/limits.h"
@@ -37,6 +38,7 @@ struct Service {
         char *address; /* NULL: the user's bus, or the system's */
         sd_event_source *retry_timer;
         bool is_starting, is_resumed;
+        Early *early;
         int open_result;
         sd_bus_slot *filter;
         sd_bus_slot *disconnected_match;
@@ -106,13 +108,16 @@ static size_t bus_answer_size(Bus *bus, const Peer *caller, sd_bus_message *call
 
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         const char *sender = sd_bus_message_get_sender(message);
-        Bus *bus = userdata;
+        Service *service = userdata;
+        Bus *bus = &service->bus;
         uint8_t type;
         Peer *peer;
         int r;
 
         if (!sender || sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
                 return 0;
+        if (early_hold(service->early, message))
+                return 1;
         if (auth_again(bus->auth, message, &r))
                 return r;
         if (callers_pass(bus->callers, message, &peer) == 0)
@@ -204,6 +209,7 @@ static int on_name_answer(sd_bus_message *reply, void *userdata, sd_bus_error *r
                 clients_save_subscribers(&service->bus);
         if (!service->is_resumed)
                 service_resume(service);
+        early_open(service->early);
         service->handler->on_ready(service->userdata);
         return 0;
 }
@@ -220,6 +226,7 @@ static void service_close(Service *service) {
                 (void) peer_table_attach(service->bus.peers, NULL);
         if (service->bus.callers)
                 callers_attach(service->bus.callers, NULL);
+        early_attach(service->early, NULL);
         auth_attach(service->bus.auth, NULL);
         start_calls_drop(&service->bus);
         bus_drop_calls(&service->bus);
@@ -266,7 +273,7 @@ static int service_export(Service *service) {
         Bus *bus = &service->bus;
         int r;
 
-        r = sd_bus_add_filter(bus->bus, &service->filter, on_message, bus);
+        r = sd_bus_add_filter(bus->bus, &service->filter, on_message, service);
         if (r >= 0)
                 r = sd_bus_add_object_manager(bus->bus, &service->object_manager_slot, RM_OBJECT_PATH);
         if (r >= 0)
@@ -294,6 +301,7 @@ static int service_open(Service *service) {
                 r = peer_table_attach(bus->peers, bus->bus);
         if (r >= 0)
                 callers_attach(bus->callers, bus->bus);
+        early_attach(service->early, bus->bus);
         if (r >= 0)
                 auth_attach(bus->auth, bus->bus);
         if (r >= 0)
@@ -339,6 +347,7 @@ int service_new(sd_event *event, bool many_users, const char *address, const Ser
         service->userdata = userdata;
         service->address = g_strdup(address);
         service->bus.event = event;
+        service->early = early_new();
         service->bus.many_users = many_users;
         service->bus.auth = auth_new(many_users ? AUTH_MODE_SYSTEM : AUTH_MODE_USER, &bus_auth_handler, &service->bus);
         service->bus.missed = audience_missed_new();
@@ -372,6 +381,7 @@ Service *service_free(Service *service) {
         service_close(service);
         peer_table_free(service->bus.peers);
         callers_free(service->bus.callers);
+        early_free(service->early);
         auth_free(service->bus.auth);
         start_calls_free(&service->bus);
         g_hash_table_unref(service->bus.missed);

@@ -52,9 +52,10 @@ static inline uint64_t limit_payload_memory(uint64_t scope_max) {
 #define LIMIT_SIGNAL_BATCH (64U * 1024U) /* text of one OutputLines signal */
 
 /* Calls that wait for polkit's word, each with its message. dbus-daemon allows a connection of the system bus 128 open calls, pings and all. */
-#define LIMIT_POLKIT_ASKED 64U       /* questions under way */
-#define LIMIT_POLKIT_INTERACTIVE 32U /* ... that may wait for a person */
-#define LIMIT_POLKIT_ASKED_UID 4U    /* ... a uid; further ones wait for their turn */
-#define LIMIT_POLKIT_WAITING 32U     /* calls under way or waiting for their turn, a uid */
+#define LIMIT_POLKIT_ASKED 64U                  /* questions under way */
+#define LIMIT_POLKIT_INTERACTIVE 32U            /* ... that may wait for a person */
+#define LIMIT_POLKIT_ASKED_UID 4U               /* ... a uid; further ones wait for their turn */
+#define LIMIT_POLKIT_WAITING 32U                /* calls under way or waiting for their turn, a uid */
+#define LIMIT_EARLY_CALLS (16U * 1024U * 1024U) /* bytes of calls that come before the service is ready, of all peers */
 #define LIMIT_HELD_CALL (2U * 1024U * 1024U)
 #define LIMIT_HELD_CALLS (8U * 1024U * 1024U) /* all of those together, a uid */

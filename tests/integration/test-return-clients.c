@@ -11,6 +11,7 @@
 #include "away.h"
 #include "owner.h"
 #include "paced.h"
+#include "private-bus.h"
 #include "util/names.h"
 
 #define NO_REPLY "org.freedesktop.DBus.Error.NoReply"
@@ -111,6 +112,44 @@ static void test_required_owner(Harness *h) {
         go_away_and_come_back(h);
         report = client_wait_ended(h->client, path);
         report_check(report, "{'Result': <'owner-lost'>, 'Reason': <'no-owner'>}", NULL);
+}
+
+static void on_waited(GObject *source, GAsyncResult *result, gpointer userdata) {
+        GVariant **ret = userdata;
+        g_autoptr(GError) error = NULL;
+
+        *ret = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+        if (error)
+                *ret = g_variant_ref_sink(g_variant_new("(s)", error->message));
+}
+
+static gboolean has_answer(gpointer userdata) {
+        return *(GVariant **) userdata != NULL;
+}
+
+/* The call that has the bus start the service comes before the service knows that the name is its own. */
+static void test_first_call_of_an_activation(Harness *h) {
+        g_autoptr(GDBusConnection) bus = NULL;
+        g_autoptr(GVariant) answer = NULL;
+        g_autofree char *path = NULL, *state = NULL, *id = NULL;
+
+        harness_start_daemon(h, NULL);
+        path = start(h->client, NULL);
+        id = client_get_string(h->client, path, "Id");
+        harness_kill_daemon(h);
+        private_bus_wait_for(RM_BUS_NAME);
+        bus = g_dbus_connection_new_for_address_sync(
+                private_bus_address(), G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL, NULL, NULL);
+        g_assert_nonnull(bus);
+        g_dbus_connection_call(bus, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "WaitRuntime", g_variant_new("(ss)", id, "ended"), NULL, 0, G_MAXINT,
+                               NULL, on_waited, &answer);
+        g_assert_true(g_dbus_connection_flush_sync(bus, NULL, NULL));
+        come_back(h);
+        client_stop(h->client, path);
+        harness_wait(h, has_answer, &answer, "the answer to the first call");
+        g_assert_cmpstr(g_variant_get_type_string(answer), ==, "(sa{sv})");
+        g_variant_get_child(answer, 0, "s", &state);
+        g_assert_cmpstr(state, ==, "ended");
 }
 
 /* Lines may come twice, under their own numbers; but each comes. */
@@ -411,6 +450,7 @@ int main(int argc, char *argv[]) {
                 {"an-owner-that-left-meanwhile-has-its-grace", test_owner_gone_with_grace},
                 {"a-grace-time-goes-on", test_grace_goes_on},
                 {"a-required-owner-is-still-waited-for", test_required_owner},
+                {"the-call-that-starts-the-service-is-answered", test_first_call_of_an_activation},
                 {"a-subscriber-gets-the-lines-of-the-time-away", test_subscribed},
                 {"a-subscriber-gets-the-last-lines-and-the-end", test_subscribed_to_one_that_ends},
                 {"a-subscriber-of-all-gets-all", test_subscribed_to_all},

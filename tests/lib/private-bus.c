@@ -19,33 +19,36 @@
 /* $LISTEN_PID is known only after the fork, when this program, which has threads, must not allocate any more. */
 #define LAUNCHER "sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"
 
-/* The session bus's own policy and limits, but no folder with services: one that is installed must not be activated beside the one under test. */
-static const char bus_config[] = "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"
-                                 "  \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"
-                                 "<busconfig>\n"
-                                 "  <type>session</type>\n"
-                                 "  <listen>unix:tmpdir=/tmp</listen>\n"
-                                 "  <auth>EXTERNAL</auth>\n"
-                                 "  <policy context=\"default\">\n"
-                                 "    <allow send_destination=\"*\" eavesdrop=\"true\"/>\n"
-                                 "    <allow eavesdrop=\"true\"/>\n"
-                                 "    <allow own=\"*\"/>\n"
-                                 "    <allow user=\"*\"/>\n"
-                                 "  </policy>\n"
-                                 "  <limit name=\"max_incoming_bytes\">1000000000</limit>\n"
-                                 "  <limit name=\"max_incoming_unix_fds\">250000000</limit>\n"
-                                 "  <limit name=\"max_outgoing_bytes\">1000000000</limit>\n"
-                                 "  <limit name=\"max_outgoing_unix_fds\">250000000</limit>\n"
-                                 "  <limit name=\"max_message_size\">1000000000</limit>\n"
-                                 "  <limit name=\"max_completed_connections\">100000</limit>\n"
-                                 "  <limit name=\"max_incomplete_connections\">10000</limit>\n"
-                                 "  <limit name=\"max_connections_per_user\">100000</limit>\n"
-                                 "  <limit name=\"max_names_per_connection\">50000</limit>\n"
-                                 "  <limit name=\"max_match_rules_per_connection\">50000</limit>\n"
-                                 "  <limit name=\"max_replies_per_connection\">50000</limit>\n"
-                                 "</busconfig>\n";
+/* The session bus's own policy and limits, but not its folders with services: one that is installed must not be activated beside the one under test. */
+/* %s: a folder for services of this test's own. */
+#define BUS_CONFIG                                                                                                                                             \
+        "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"                                                                 \
+        "  \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"                                                                                 \
+        "<busconfig>\n"                                                                                                                                        \
+        "  <type>session</type>\n"                                                                                                                             \
+        "  <listen>unix:tmpdir=/tmp</listen>\n"                                                                                                                \
+        "  <servicedir>%s</servicedir>\n"                                                                                                                      \
+        "  <auth>EXTERNAL</auth>\n"                                                                                                                            \
+        "  <policy context=\"default\">\n"                                                                                                                     \
+        "    <allow send_destination=\"*\" eavesdrop=\"true\"/>\n"                                                                                             \
+        "    <allow eavesdrop=\"true\"/>\n"                                                                                                                    \
+        "    <allow own=\"*\"/>\n"                                                                                                                             \
+        "    <allow user=\"*\"/>\n"                                                                                                                            \
+        "  </policy>\n"                                                                                                                                        \
+        "  <limit name=\"max_incoming_bytes\">1000000000</limit>\n"                                                                                            \
+        "  <limit name=\"max_incoming_unix_fds\">250000000</limit>\n"                                                                                          \
+        "  <limit name=\"max_outgoing_bytes\">1000000000</limit>\n"                                                                                            \
+        "  <limit name=\"max_outgoing_unix_fds\">250000000</limit>\n"                                                                                          \
+        "  <limit name=\"max_message_size\">1000000000</limit>\n"                                                                                              \
+        "  <limit name=\"max_completed_connections\">100000</limit>\n"                                                                                         \
+        "  <limit name=\"max_incomplete_connections\">10000</limit>\n"                                                                                         \
+        "  <limit name=\"max_connections_per_user\">100000</limit>\n"                                                                                          \
+        "  <limit name=\"max_names_per_connection\">50000</limit>\n"                                                                                           \
+        "  <limit name=\"max_match_rules_per_connection\">50000</limit>\n"                                                                                     \
+        "  <limit name=\"max_replies_per_connection\">50000</limit>\n"                                                                                         \
+        "</busconfig>\n"
 
-static char *address, *directory, *config;
+static char *address, *directory, *config, *services;
 static pid_t bus_pid;
 
 /* By the process behind dbus.service: its name is the same whichever bus it is. */
@@ -111,12 +114,17 @@ static void start_bus(void) {
 }
 
 const char *private_bus_address(void) {
+        g_autofree char *text = NULL;
+
         if (address)
                 return address;
         directory = g_dir_make_tmp("rm-bus-XXXXXX", NULL);
         g_assert_nonnull(directory);
         config = g_build_filename(directory, "bus.conf", NULL);
-        g_assert_true(g_file_set_contents(config, bus_config, -1, NULL));
+        services = g_build_filename(directory, "services", NULL);
+        g_assert_cmpint(g_mkdir(services, 0755), ==, 0);
+        text = g_strdup_printf(BUS_CONFIG, services);
+        g_assert_true(g_file_set_contents(config, text, -1, NULL));
         address = g_strdup_printf("unix:path=%s/bus", directory);
         start_bus();
         return address;
@@ -144,6 +152,29 @@ void private_bus_start_again(void) {
         start_bus();
 }
 
+static char *service_file(const char *name) {
+        return g_strdup_printf("%s/%s.service", services, name);
+}
+
+static GPtrArray *waited_for;
+
+void private_bus_wait_for(const char *name) {
+        g_autofree char *file = service_file(name), *text = g_strdup_printf("[D-BUS Service]\nName=%s\nExec=/bin/sleep 60\n", name);
+        g_autoptr(GDBusConnection) bus = NULL;
+        g_autoptr(GVariant) reply = NULL;
+
+        g_assert_true(g_file_set_contents(file, text, -1, NULL));
+        if (!waited_for)
+                waited_for = g_ptr_array_new_with_free_func(g_free);
+        g_ptr_array_add(waited_for, g_steal_pointer(&file));
+        bus = g_dbus_connection_new_for_address_sync(address, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                                     NULL, NULL, NULL);
+        g_assert_nonnull(bus);
+        reply = g_dbus_connection_call_sync(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ReloadConfig", NULL, NULL, 0, -1,
+                                            NULL, NULL);
+        g_assert_nonnull(reply);
+}
+
 void private_bus_stop(void) {
         g_autofree char *path = NULL;
 
@@ -154,6 +185,11 @@ void private_bus_stop(void) {
         path = g_build_filename(directory, "bus", NULL);
         (void) g_unlink(path);
         (void) g_unlink(config);
+        for (guint i = 0; waited_for && i < waited_for->len; i++)
+                (void) g_unlink(waited_for->pdata[i]);
+        g_clear_pointer(&waited_for, g_ptr_array_unref);
+        (void) g_rmdir(services);
+        g_clear_pointer(&services, g_free);
         g_clear_pointer(&config, g_free);
         (void) g_rmdir(directory);
         g_clear_pointer(&address, g_free);

@@ -7,6 +7,8 @@
 const char *private_bus_address(void);
 /* The same, where any user may connect. */
 const char *private_bus_open_to_all(void);
+/* From now on calls to a name wait until somebody has it, for as long as the bus waits for what it has started: which does nothing. */
+void private_bus_wait_for(const char *name);
 void private_bus_stop(void);
 /* Everybody on it loses it; and another one, at the same address. */
 void private_bus_kill(void);
