@@ -67,6 +67,7 @@ static const AuthRow properties[] = {
         {RM_MANAGER_INTERFACE, "RuntimeCount", AUTH_ANYBODY},
         {RM_MANAGER_INTERFACE, "RuntimesMax", AUTH_ANYBODY},
         {RM_MANAGER_INTERFACE, "RetainedMax", AUTH_ANYBODY},
+        {RM_MANAGER_INTERFACE, "Quotas", AUTH_ANYBODY},
         {RM_MANAGER_INTERFACE, "WindowBytes", AUTH_ANYBODY},
 
         {RM_RUNTIME_INTERFACE, "Id", AUTH_SEE},

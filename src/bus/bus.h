@@ -68,6 +68,12 @@ void bus_answer_call(void *userdata, int error, int fd);
 /* A quota of the caller's is used up. */
 int bus_refuse_call(Bus *bus, sd_bus_error *reterr);
 int bus_refuse_subscription(Bus *bus, sd_bus_error *reterr);
+/* Pipes count for who is sent them until that one has read so far. A ping goes out behind what was sent; so far it has read; it is gone. */
+int bus_take_pipe(Bus *bus, Peer *peer, sd_bus_error *reterr);
+void bus_mark_pipes(Peer *peer);
+void bus_give_pipes(Bus *bus, Peer *peer);
+void bus_give_all_pipes(Bus *bus, Peer *peer);
+
 /* The peer is gone, and its calls that wait with it. */
 void bus_drop_peer_calls(Peer *peer);
 /* The connection is gone, and those who called with it. */

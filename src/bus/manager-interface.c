@@ -352,6 +352,30 @@ static int property_get_runtime_count(sd_bus *connection, const char *path, cons
                                      (uint32_t) manager_get_n_runtimes(bus->manager, bus_get_caller_uid(bus, sd_bus_get_current_message(connection))));
 }
 
+static int property_get_runtimes_max(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
+                                     sd_bus_error *reterr) {
+        return sd_bus_message_append(reply, "u", (uint32_t) manager_get_runtimes_max(((Bus *) userdata)->manager));
+}
+
+static int property_get_retained_max(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
+                                     sd_bus_error *reterr) {
+        return sd_bus_message_append(reply, "u", (uint32_t) quotas_get_limits(manager_get_quotas(((Bus *) userdata)->manager))->max[QUOTA_ENDED]);
+}
+
+static int property_get_quotas(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
+                               sd_bus_error *reterr) {
+        const QuotaLimits *limits = quotas_get_limits(manager_get_quotas(((Bus *) userdata)->manager));
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "{st}");
+        for (QuotaKey key = 0; r >= 0 && key < _QUOTA_KEY_MAX; key++)
+                r = sd_bus_message_append(reply, "{st}", quota_key_to_string(key), limits->max[key]);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "{st}{st}{st}", "StartsPerSecond", limits->starts_per_second, "StartsBurst", limits->starts_burst,
+                                          "ArgumentsSizeMax", limits->arguments_size_max);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int property_get_version(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
                                 sd_bus_error *reterr) {
         return sd_bus_message_append(reply, "s", PROJECT_VERSION);
@@ -401,8 +425,9 @@ const sd_bus_vtable bus_manager_vtable[] = {
         CONSTANT("InterfaceVersion", RM_INTERFACE_VERSION),
         SD_BUS_PROPERTY("Features", "as", property_get_features, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("RuntimeCount", "u", property_get_runtime_count, 0, 0),
-        CONSTANT("RuntimesMax", LIMIT_RUNTIMES),
-        CONSTANT("RetainedMax", LIMIT_ENDED),
+        SD_BUS_PROPERTY("RuntimesMax", "u", property_get_runtimes_max, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("RetainedMax", "u", property_get_retained_max, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Quotas", "a{st}", property_get_quotas, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("WindowBytes", "t", property_get_window, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_VTABLE_END,
 };

@@ -45,6 +45,39 @@ int bus_refuse_subscription(Bus *bus, sd_bus_error *reterr) {
                                  quotas_get_limits(manager_get_quotas(bus->manager))->max[QUOTA_SUBSCRIBERS], quota_key_to_string(QUOTA_SUBSCRIBERS));
 }
 
+/* As much as is asked about at once (peer.c). */
+#define PIPE_SIZE (LIMIT_WINDOW / 8)
+
+int bus_take_pipe(Bus *bus, Peer *peer, sd_bus_error *reterr) {
+        Quotas *quotas = manager_get_quotas(bus->manager);
+
+        if (!quotas_take(quotas, peer_get_uid(peer), QUOTA_PIPES, 1))
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "%" PRIu64 " pipes were sent to this user and not taken yet (%s).",
+                                         quotas_get_limits(quotas)->max[QUOTA_PIPES], quota_key_to_string(QUOTA_PIPES));
+        peer_get_pipes(peer)->sent++;
+        peer_sent(peer, PIPE_SIZE);
+        return 0;
+}
+
+void bus_mark_pipes(Peer *peer) {
+        PeerPipes *pipes = peer_get_pipes(peer);
+
+        pipes->marked = pipes->sent;
+}
+
+void bus_give_pipes(Bus *bus, Peer *peer) {
+        PeerPipes *pipes = peer_get_pipes(peer);
+
+        if (pipes->marked > 0 && bus->manager)
+                quotas_give(manager_get_quotas(bus->manager), peer_get_uid(peer), QUOTA_PIPES, pipes->marked);
+        *pipes = (PeerPipes){.sent = pipes->sent - pipes->marked};
+}
+
+void bus_give_all_pipes(Bus *bus, Peer *peer) {
+        bus_mark_pipes(peer);
+        bus_give_pipes(bus, peer);
+}
+
 void bus_drop_peer_calls(Peer *peer) {
         GPtrArray *calls = peer_get_calls(peer);
 

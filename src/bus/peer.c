@@ -50,6 +50,7 @@ struct Peer {
         GPtrArray *owned;
         GPtrArray *calls;
         GPtrArray *followed;
+        PeerPipes pipes;
         unsigned subscription;
 };
 
@@ -449,6 +450,10 @@ void peer_set_behind(Peer *peer, bool behind) {
 
 bool peer_is_behind(const Peer *peer) {
         return peer->behind;
+}
+
+PeerPipes *peer_get_pipes(Peer *peer) {
+        return &peer->pipes;
 }
 
 unsigned peer_get_subscription(const Peer *peer) {

@@ -76,5 +76,10 @@ GPtrArray *peer_get_followed(Peer *peer); /* runtimes whose life it follows, eac
 /* It has missed something: it wants to hear of any room that it has. */
 void peer_set_behind(Peer *peer, bool behind);
 bool peer_is_behind(const Peer *peer);
+/* Pipes that were sent to it and that it may not have taken yet; and how many of them the ping under way is behind. */
+typedef struct PeerPipes {
+        unsigned sent, marked;
+} PeerPipes;
+PeerPipes *peer_get_pipes(Peer *peer);
 unsigned peer_get_subscription(const Peer *peer);
 void peer_set_subscription(Peer *peer, unsigned flags);

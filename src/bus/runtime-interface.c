@@ -129,7 +129,11 @@ static int method_read_output_text(sd_bus_message *call, void *userdata, sd_bus_
 
 static int method_open_input(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         RuntimeObject *object = userdata;
+        int r;
 
+        r = bus_take_pipe(object->bus, bus_get_caller(object->bus, call), reterr);
+        if (r < 0)
+                return r;
         return keep_call(call, runtime_input_open(object->runtime, bus_answer_call, sd_bus_message_ref(call), reterr));
 }
 

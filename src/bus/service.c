@@ -68,19 +68,23 @@ static void on_gone(void *userdata, Peer *peer) {
         start_calls_drop_peer(bus, peer);
         ownership_drop_peer(peer);
         bus_drop_peer_calls(peer);
+        bus_give_all_pipes(bus, peer);
         feed_drop_peer(peer);
 }
 
 static void on_asked(void *userdata, Peer *peer) {
         feed_mark_peer(peer);
+        bus_mark_pipes(peer);
 }
 
 static void on_acknowledged(void *userdata, Peer *peer) {
         feed_acknowledge_peer(peer);
+        bus_give_pipes(userdata, peer);
 }
 
 static void on_rewind(void *userdata, Peer *peer) {
         feed_rewind_peer(peer);
+        bus_give_all_pipes(userdata, peer);
 }
 
 static const PeerHandler peer_handler = {on_asked, on_acknowledged, on_rewind, on_room, on_gone};

@@ -48,7 +48,7 @@ static int read_call(Bus *bus, sd_bus_message *call, uid_t uid, const char **ret
         r = manager_find_kind(bus->manager, *ret_kind, &kind, reterr);
         if (r < 0)
                 return r;
-        return start_request_read(call, kind, uid, ret, reterr);
+        return start_request_read(call, kind, uid, quotas_get_limits(manager_get_quotas(bus->manager))->arguments_size_max, ret, reterr);
 }
 
 /* Takes options. */

@@ -394,7 +394,7 @@ static int check_once(GHashTable *seen, const char *name, sd_bus_error *reterr) 
         return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "The option %s is there twice.", quoted);
 }
 
-static int check_together(const StartOptions *options, sd_bus_error *reterr) {
+static int check_together(const StartOptions *options, uint64_t size_max, sd_bus_error *reterr) {
         char **const lists[] = {options->command, options->arguments, options->environment};
         size_t size = 0, words = 0;
 
@@ -403,6 +403,11 @@ static int check_together(const StartOptions *options, sd_bus_error *reterr) {
                         size += strlen(*word) + 1;
                         words += lists[i] != options->environment;
                 }
+        if (size > size_max)
+                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED,
+                                         "Command, Arguments and Environment are %zu bytes together, and no more than %" PRIu64
+                                         " are allowed (ArgumentsSizeMax).",
+                                         size, size_max);
         if (size > LIMIT_COMMAND)
                 return option_refuse_size(reterr, "Command", "words (in bytes, with Arguments and Environment)", LIMIT_COMMAND);
         if (words > LIMIT_ARGUMENTS)
@@ -410,7 +415,7 @@ static int check_together(const StartOptions *options, sd_bus_error *reterr) {
         return 0;
 }
 
-int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, StartOptions **ret, sd_bus_error *reterr) {
+int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, uint64_t size_max, StartOptions **ret, sd_bus_error *reterr) {
         g_autoptr(StartOptions) options = start_options_new(uid);
         g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
         const char *name;
@@ -438,7 +443,7 @@ int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, Sta
         r = sd_bus_message_exit_container(message);
         if (r < 0)
                 return r;
-        r = check_together(options, reterr);
+        r = check_together(options, size_max, reterr);
         if (r < 0)
                 return r;
         start_options_seal(options);

@@ -13,4 +13,4 @@
 const char *const *start_request_names(void);
 
 /* Reads a{sv}. */
-int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, StartOptions **ret, sd_bus_error *reterr);
+int start_request_read(sd_bus_message *message, const Kind *kind, uid_t uid, uint64_t size_max, StartOptions **ret, sd_bus_error *reterr);

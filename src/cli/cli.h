@@ -46,7 +46,7 @@ typedef enum CliJson {
 typedef struct Cli {
         CliJson json;
         gboolean no_legend;
-        gboolean user;
+        gboolean user, system;
 } Cli;
 
 typedef struct Verb {

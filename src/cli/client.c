@@ -15,9 +15,29 @@ void target_clear(Target *target) {
         g_clear_pointer(&target->path, g_free);
 }
 
-int client_open(sd_bus **ret) {
-        int r = sd_bus_open_user_with_description(ret, "runtimectl");
+static int open_system(sd_bus **ret) {
+        int r;
 
+        r = sd_bus_open_system_with_description(ret, "runtimectl");
+        if (r >= 0)
+                /* Polkit may ask for a password, where there is somebody to be asked. */
+                r = sd_bus_set_allow_interactive_authorization(*ret, true);
+        if (r >= 0)
+                return EXIT_OK;
+        cli_error(_("The system bus can't be reached: %s."), g_strerror(-r));
+        return EXIT_ERROR;
+}
+
+int client_open(const Cli *cli, sd_bus **ret) {
+        int r;
+
+        if (cli->user && cli->system) {
+                cli_error(_("--user and --system are two services; name one of them."));
+                return EXIT_USAGE;
+        }
+        if (cli->system)
+                return open_system(ret);
+        r = sd_bus_open_user_with_description(ret, "runtimectl");
         if (r >= 0)
                 return EXIT_OK;
         if (r == -ENOMEDIUM || r == -ENOENT)
@@ -84,7 +104,9 @@ typedef struct KnownError {
 #define NOT_RUNNING                                                                                                                                            \
         N_("The Runtime Manager isn't running, and the bus doesn't know how to start it. Install it with its D-Bus and systemd files, or run "                 \
            "'runtime-managerd --user'.")
-#define NO_ANSWER N_("The Runtime Manager didn't answer. Try again; its log may tell more: 'journalctl --user -t runtime-managerd'.")
+#define NO_ANSWER                                                                                                                                              \
+        N_("The Runtime Manager didn't answer. Try again; its log may tell more: 'journalctl --user -t runtime-managerd', for --system 'journalctl -u "        \
+           "runtime-manager'.")
 
 static const KnownError known_errors[] = {
         {RM_ERROR_NO_SUCH_RUNTIME, MEANING_NOT_FOUND, NULL},

@@ -37,8 +37,8 @@ static inline void cleanup_message(sd_bus_message **message) {
 #define _cleanup_error_ _cleanup_(sd_bus_error_free)
 #define _cleanup_target_ _cleanup_(target_clear)
 
-/* Connects to the user's bus. An exit code; what is wrong has then been said. */
-int client_open(sd_bus **ret);
+/* Connects to the user's bus, or to the system's: as the options say. An exit code; what is wrong has then been said. */
+int client_open(const Cli *cli, sd_bus **ret);
 
 /* A call with arguments as for sd_bus_message_append(), and its answer (ret_reply may be NULL). Negative errno, with reterr. */
 int client_call(sd_bus *bus, const char *path, const char *interface, const char *member, uint64_t timeout_usec, sd_bus_error *reterr,

@@ -64,6 +64,7 @@ const GOptionEntry *cli_common_entries(void) {
                 {"json", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short, pretty or off"), "MODE"},
                 {"no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL},
                 {"user", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of this user (default)"), NULL},
+                {"system", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of the system, which is for all users"), NULL},
                 {"version", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, on_version, N_("Show the version"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
@@ -85,6 +86,8 @@ static GOptionGroup *new_common_group(Cli *cli, const GOptionEntry *more) {
                         one[0].arg_data = &cli->no_legend;
                 else if (strcmp(entry->long_name, "user") == 0)
                         one[0].arg_data = &cli->user;
+                else if (strcmp(entry->long_name, "system") == 0)
+                        one[0].arg_data = &cli->system;
                 g_option_group_add_entries(group, one);
         }
         return group;

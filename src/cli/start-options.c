@@ -55,6 +55,7 @@ static const CommonOption common_options[] = {
         {"TasksMax", "t", MEANING_SIZE, NULL},
         {"IOWeight", "t", MEANING_SIZE, NULL},
         {"NoNewPrivileges", "b", MEANING_PLAIN, N_("as in systemd.exec(5)")},
+        {"User", "s", MEANING_PLAIN, N_("for which user it is, on the system bus (as --uid)")},
 };
 
 typedef struct StartOption {
@@ -127,10 +128,10 @@ static const CommonOption *find_common(const char *written) {
 
 const char *const *start_options_reserved(void) {
         /* And those that a later version of the service has. */
-        static const char *names[ELEMENTSOF(common_options) + 3] = {"User", "Journal"};
+        static const char *names[ELEMENTSOF(common_options) + 2] = {"Journal"};
 
         for (size_t i = 0; i < ELEMENTSOF(common_options); i++)
-                names[i + 2] = common_options[i].name;
+                names[i + 1] = common_options[i].name;
         return names;
 }
 

@@ -8,14 +8,14 @@ static void clear_target(void *data) {
         target_clear(data);
 }
 
-int targets_do(char **words, TargetAction action, TargetAction after, void *userdata) {
+int targets_do(const Cli *cli, char **words, TargetAction action, TargetAction after, void *userdata) {
         g_autoptr(GArray) targets = g_array_new(FALSE, TRUE, sizeof(Target));
         _cleanup_bus_ sd_bus *bus = NULL;
         g_autofree bool *done = NULL;
         int r, result = EXIT_OK;
 
         g_array_set_clear_func(targets, clear_target);
-        r = client_open(&bus);
+        r = client_open(cli, &bus);
         if (r != EXIT_OK)
                 return r;
         for (; *words; words++) {

@@ -10,4 +10,4 @@
 typedef int (*TargetAction)(sd_bus *bus, const Target *target, void *userdata);
 
 /* `words`: the ids, to NULL. Calls `action`, and when that has been done to all, `after` (may be NULL) for those that went well. */
-int targets_do(char **words, TargetAction action, TargetAction after, void *userdata);
+int targets_do(const Cli *cli, char **words, TargetAction action, TargetAction after, void *userdata);

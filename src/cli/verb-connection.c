@@ -49,7 +49,7 @@ int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv) {
 
         if (!cli_parse(cli, verb, NULL, NULL, 1, -1, &argc, &argv))
                 return EXIT_USAGE;
-        r = client_open(&bus);
+        r = client_open(cli, &bus);
         if (r == EXIT_OK)
                 r = client_find(bus, argv[1], &target);
         if (r != EXIT_OK)

@@ -18,5 +18,5 @@ static int forget_one(sd_bus *bus, const Target *target, void *userdata) {
 int verb_forget(Cli *cli, const Verb *verb, int argc, char **argv) {
         if (!cli_parse(cli, verb, NULL, NULL, 1, -1, &argc, &argv))
                 return EXIT_USAGE;
-        return targets_do(argv + 1, forget_one, NULL, NULL);
+        return targets_do(cli, argv + 1, forget_one, NULL, NULL);
 }

@@ -43,5 +43,5 @@ int verb_kill(Cli *cli, const Verb *verb, int argc, char **argv) {
         if (signal && !parse_signal(signal, &request.signal))
                 return cli_usage_error(verb, _("--signal=%s: that is no signal."), signal);
         request.who = who ?: request.who;
-        return targets_do(argv + 1, kill_one, NULL, &request);
+        return targets_do(cli, argv + 1, kill_one, NULL, &request);
 }

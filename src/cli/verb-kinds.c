@@ -153,7 +153,7 @@ int verb_kinds(Cli *cli, const Verb *verb, int argc, char **argv) {
 
         if (!cli_parse(cli, verb, NULL, NULL, 0, -1, &argc, &argv))
                 return EXIT_USAGE;
-        r = client_open(&bus);
+        r = client_open(cli, &bus);
         if (r == EXIT_OK)
                 r = read_kinds(bus, &kinds);
         if (r == EXIT_OK && argc > 1)

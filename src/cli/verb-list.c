@@ -117,7 +117,7 @@ static int list(Cli *cli, const ListFilter *filter) {
         _cleanup_json_ json_t *list = NULL;
         int r;
 
-        r = client_open(&bus);
+        r = client_open(cli, &bus);
         if (r == EXIT_OK)
                 r = read_list(bus, filter, &list);
         if (r != EXIT_OK)

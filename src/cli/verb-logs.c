@@ -23,13 +23,13 @@ static unsigned parse_streams(const char *text) {
         return streams;
 }
 
-static int show(const char *word, int n_lines, FollowOptions *options) {
+static int show(const Cli *cli, const char *word, int n_lines, FollowOptions *options) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_bus_ sd_bus *bus = NULL;
         _cleanup_target_ Target target = {};
         int r;
 
-        r = client_open(&bus);
+        r = client_open(cli, &bus);
         if (r == EXIT_OK)
                 r = client_find(bus, word, &target);
         if (r != EXIT_OK)
@@ -65,5 +65,5 @@ int verb_logs(Cli *cli, const Verb *verb, int argc, char **argv) {
         }
         options.json = cli->json;
         options.until_end = follow;
-        return show(argv[1], n_lines, &options);
+        return show(cli, argv[1], n_lines, &options);
 }

@@ -14,7 +14,7 @@ int verb_reload(Cli *cli, const Verb *verb, int argc, char **argv) {
 
         if (!cli_parse(cli, verb, NULL, NULL, 0, 0, &argc, &argv))
                 return EXIT_USAGE;
-        r = client_open(&bus);
+        r = client_open(cli, &bus);
         if (r != EXIT_OK)
                 return r;
         r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "Reload", CLIENT_TIMEOUT_DEFAULT, &error, NULL, NULL);

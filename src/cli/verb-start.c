@@ -24,7 +24,7 @@ typedef struct Start {
         StartOptions *options;
 
         gboolean wait, follow, quiet;
-        char **environment, **labels;
+        char **environment, **labels, *user;
         char **argv; /* what was behind "--", NULL if nothing was */
 } Start;
 
@@ -32,6 +32,7 @@ static void start_clear(Start *start) {
         start_options_free(start->options);
         g_strfreev(start->environment);
         g_strfreev(start->labels);
+        g_free(start->user);
 }
 
 /* The entry whose option `word` ("--name", "--name=value") is. */
@@ -85,6 +86,7 @@ static bool parse_words(Start *start, int argc, char **argv) {
                 {"follow", 'f', 0, G_OPTION_ARG_NONE, &start->follow, N_("Print its output, wait for its end, exit as it did"), NULL},
                 {"env", 'E', 0, G_OPTION_ARG_FILENAME_ARRAY, &start->environment, N_("A variable of its environment"), "NAME[=VALUE]"},
                 {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &start->labels, N_("A label"), "KEY=VALUE"},
+                {"uid", 0, 0, G_OPTION_ARG_STRING, &start->user, N_("For which user it is, by name or number (with --system)"), "USER"},
                 {"quiet", 'q', 0, G_OPTION_ARG_NONE, &start->quiet, N_("With --follow: say nothing of our own"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
@@ -144,6 +146,8 @@ static void add_shortcuts(Start *start) {
                 start_options_add(start->options, "Environment", *p);
         for (char **p = start->labels; p && *p; p++)
                 start_options_add(start->options, "Labels", *p);
+        if (start->user)
+                start_options_add(start->options, "User", start->user);
         for (char **p = start->argv; p && *p; p++)
                 start_options_add(start->options, words, *p);
 }
@@ -248,7 +252,7 @@ static int run(Start *start) {
         int r;
 
         add_shortcuts(start);
-        r = client_open(&bus);
+        r = client_open(start->cli, &bus);
         if (r != EXIT_OK)
                 return r;
         if (start->follow)

@@ -229,7 +229,7 @@ int verb_status(Cli *cli, const Verb *verb, int argc, char **argv) {
                 return EXIT_USAGE;
         if (status.n_lines < 0)
                 return cli_usage_error(verb, _("-n needs a number of lines."));
-        r = targets_do(argv + 1, show_one, NULL, &status);
+        r = targets_do(cli, argv + 1, show_one, NULL, &status);
         /* One object for one id, an array for several. */
         if (cli->json != CLI_JSON_OFF && json_array_size(objects) > 0)
                 json_print(argc == 2 ? json_array_get(objects, 0) : objects, cli->json);

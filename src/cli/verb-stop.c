@@ -45,5 +45,5 @@ int verb_stop(Cli *cli, const Verb *verb, int argc, char **argv) {
                 return EXIT_USAGE;
         if (timeout && !parse_time(timeout, USEC_PER_SEC, &timeout_usec))
                 return cli_usage_error(verb, _("--timeout=%s: that is not a time like 10s."), timeout);
-        return targets_do(argv + 1, stop_one, no_wait ? NULL : wait_one, &timeout_usec);
+        return targets_do(cli, argv + 1, stop_one, no_wait ? NULL : wait_one, &timeout_usec);
 }

@@ -21,7 +21,7 @@ static int wait_for(Cli *cli, const char *word, const char *until, uint64_t time
         const char *state;
         int r;
 
-        r = client_open(&bus);
+        r = client_open(cli, &bus);
         if (r == EXIT_OK)
                 r = client_find(bus, word, &target);
         if (r != EXIT_OK)

@@ -18,7 +18,7 @@ typedef struct Config {
         uint64_t starts_burst;
         uint64_t ring_bytes_per_user;
         uint64_t calls_per_user; /* that wait for their answer */
-        uint64_t pipes_per_user; /* fds that clients were given and that are still open */
+        uint64_t pipes_per_user; /* fds that were sent to clients, and not taken yet */
         uint64_t arguments_size_max;
         uint64_t subscribers_per_user;
 

@@ -122,9 +122,11 @@ static const QuotaLimits one_user = {
                         [QUOTA_RING_BYTES] = UINT64_MAX,
                         [QUOTA_CALLS] = UINT64_MAX,
                         [QUOTA_SUBSCRIBERS] = UINT64_MAX,
+                        [QUOTA_PIPES] = UINT64_MAX,
                 },
         .starts_per_second = UINT64_MAX,
         .starts_burst = UINT64_MAX,
+        .arguments_size_max = UINT64_MAX,
 };
 
 int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void *userdata, Manager **ret) {

@@ -22,7 +22,7 @@ struct Quotas {
 
 static const char *const key_names[_QUOTA_KEY_MAX] = {
         [QUOTA_RUNTIMES] = "RuntimesPerUser",       [QUOTA_ENDED] = "EndedPerUser", [QUOTA_RING_BYTES] = "RingBytesPerUser", [QUOTA_CALLS] = "CallsPerUser",
-        [QUOTA_SUBSCRIBERS] = "SubscribersPerUser",
+        [QUOTA_SUBSCRIBERS] = "SubscribersPerUser", [QUOTA_PIPES] = "PipesPerUser",
 };
 
 const char *quota_key_to_string(QuotaKey key) {

@@ -13,6 +13,7 @@ typedef enum QuotaKey {
         QUOTA_RING_BYTES,  /* rings of all of them */
         QUOTA_CALLS,       /* that wait for their answer */
         QUOTA_SUBSCRIBERS, /* peers that follow all runtimes, or one */
+        QUOTA_PIPES,       /* that were sent and not taken yet */
         _QUOTA_KEY_MAX,
 } QuotaKey;
 
@@ -21,6 +22,7 @@ typedef struct QuotaLimits {
         uint64_t max[_QUOTA_KEY_MAX];
         uint64_t starts_per_second;
         uint64_t starts_burst;
+        uint64_t arguments_size_max; /* of one start; for who reads them */
 } QuotaLimits;
 
 /* The name of the setting, and of the property. */

@@ -219,9 +219,11 @@ static QuotaLimits quota_limits_from_config(const Config *config) {
                                 [QUOTA_RING_BYTES] = config->ring_bytes_per_user,
                                 [QUOTA_CALLS] = config->calls_per_user,
                                 [QUOTA_SUBSCRIBERS] = config->subscribers_per_user,
+                                [QUOTA_PIPES] = config->pipes_per_user,
                         },
                 .starts_per_second = config->starts_per_second,
                 .starts_burst = config->starts_burst,
+                .arguments_size_max = config->arguments_size_max,
         };
 }
 

@@ -132,7 +132,7 @@ static StartOptions *read_options(GVariant *value, sd_bus_error *reterr) {
         StartOptions *options = NULL;
         int r;
 
-        r = start_request_read(message, fixture.kind, 1234, &options, reterr);
+        r = start_request_read(message, fixture.kind, 1234, UINT64_MAX, &options, reterr);
         g_assert_true((r >= 0) == (options != NULL));
         g_assert_true((r < 0) == (sd_bus_error_is_set(reterr) > 0));
         return options;
