@@ -88,7 +88,7 @@ static void test_own_signals(System *s, gconstpointer data) {
         const char *path;
 
         g_variant_unref(as_user_call(s->alice, NULL, "Subscribe", g_variant_new("(u)", 3)));
-        his = as_user_start_shell(s->bob, "echo of-bob; exec cat");
+        his = as_user_start_shell(s->bob, "echo of-bob; exec tail -f /dev/null");
         hers = as_user_start_shell(s->alice, "echo of-alice");
         added = as_user_wait_signal(s->alice, RM_OBJECT_PATH, "RuntimeAdded", 1);
         g_variant_get(added, "(s&o)", NULL, &path);
@@ -175,6 +175,30 @@ static void test_forged_for_alice(System *s, gconstpointer data) {
         }
 }
 
+/* For every connection that alice has: her runtime has ended well, and the service has left the bus. */
+static void test_forged_for_runtimectl(System *s, gconstpointer data) {
+        g_autofree char *service = service_bus_name(s), *log = NULL,
+                        *path = as_user_start(s->alice, "command", options_shell("echo begun; exec cat", "{'Id': <'alices_77'>, 'Input': <'pipe'>}"));
+        const char *read_log = "cat ~alice/followed";
+
+        g_free(as_user_run(s->alice, "rm -f ~/followed ~/done; { DBUS_SESSION_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket runtimectl logs --follow "
+                                     "alices_77 >~/followed 2>&1; echo $? >~/done; } "
+                                     "</dev/null >/dev/null 2>&1 &"));
+        system_wait_output(read_log, "begun");
+        g_free(as_user_run(s->bob,
+                           "busctl --system --no-legend list | awk '$4 == \"alice\" {print $1}' | while read -r name; do"
+                           " gdbus emit --system --dest $name --object-path %s --signal " RM_RUNTIME_INTERFACE ".Ended \"{'Result': <'success'>}\";"
+                           " gdbus emit --system --dest $name --object-path " BUS_PATH " --signal " BUS ".NameOwnerChanged"
+                           " '\"" RM_BUS_NAME "\"' '\"%s\"' '\"\"'; done",
+                           path, service));
+        g_variant_unref(as_user_call(s->alice, path, "WriteInput", g_variant_new_parsed("(b'heard\\n',)")));
+        as_user_wait_text(s->alice, path, "heard");
+        as_user_stop(s->alice, path);
+        system_wait_output("cat ~alice/done", NULL);
+        log = system_run("%s", read_log);
+        g_assert_cmpstr(log, ==, "begun\nheard");
+}
+
 int main(int argc, char *argv[]) {
         static const SystemCase cases[] = {
                 {"bob-subscribes-to-all", test_subscriber, NULL},
@@ -183,6 +207,7 @@ int main(int argc, char *argv[]) {
                 {"alice-hears-of-her-own-alone", test_own_signals, NULL},
                 {"bob-forges-signals-of-the-bus-and-of-systemd", test_forged_signals, NULL},
                 {"bob-forges-signals-of-the-service", test_forged_for_alice, NULL},
+                {"bob-forges-signals-for-runtimectl", test_forged_for_runtimectl, NULL},
                 {"bob-takes-the-bus-name", test_name, NULL},
         };
 
