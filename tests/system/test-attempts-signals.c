@@ -115,9 +115,12 @@ static char *service_bus_name(System *s) {
         return name;
 }
 
-/* Signals of the bus and of systemd, but from bob: alice's bus name has gone, her unit is gone, the job is done. */
+/* Signals of the bus and of systemd, but from bob, to the service and to the spawner: alice's bus name has gone, her unit has ended and is gone, the job is
+ * done. */
 static void test_forged_signals(System *s, gconstpointer data) {
-        g_autofree char *service = service_bus_name(s), *unit = NULL;
+        g_autofree char *unit = NULL, *another = NULL;
+        g_autoptr(GVariant) reply = NULL;
+        const char *unit_path;
         const char *owner = as_user_get_bus_name(s->alice);
         g_auto(Victim) v = {0};
         struct {
@@ -128,22 +131,34 @@ static void test_forged_signals(System *s, gconstpointer data) {
                 {"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager.UnitRemoved", NULL},
                 {"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager.JobRemoved", NULL},
                 {"/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local.Disconnected", NULL},
+                {NULL, "org.freedesktop.DBus.Properties.PropertiesChanged", NULL},
+                {NULL, "org.freedesktop.DBus.Properties.PropertiesChanged", NULL},
         };
 
         victim_init(&v, s);
         unit = as_user_get_string(s->alice, v.path, "Unit");
+        reply = as_user_call_at(s->bob, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "GetUnit",
+                                g_variant_new("(s)", unit));
+        g_variant_get(reply, "(&o)", &unit_path);
+        forged[4].path = forged[5].path = unit_path;
+        forged[4].arguments = g_strdup("'\"org.freedesktop.systemd1.Unit\"' \"{'ActiveState': <'deactivating'>}\" '@as []'");
+        forged[5].arguments = g_strdup("'\"org.freedesktop.systemd1.Unit\"' \"{'ActiveState': <'inactive'>}\" '@as []'");
         forged[0].arguments = g_strdup_printf("'\"%s\"' '\"%s\"' '\"\"'", owner, owner);
         forged[1].arguments = g_strdup_printf("'\"%s\"' 'objectpath \"/org/freedesktop/systemd1/unit/x\"'", unit);
         forged[2].arguments = g_strdup_printf("'uint32 1' 'objectpath \"/org/freedesktop/systemd1/job/1\"' '\"%s\"' '\"failed\"'", unit);
         forged[3].arguments = g_strdup("");
         for (size_t i = 0; i < G_N_ELEMENTS(forged); i++) {
-                g_autofree char *script = g_strdup_printf("gdbus emit --system --dest %s --object-path %s --signal %s %s", service, forged[i].path,
-                                                          forged[i].signal, forged[i].arguments);
+                g_autofree char *script = g_strdup_printf("busctl --system --no-legend list | awk '$3 ~ /^runtime-/ {print $1}' | while read -r name; do"
+                                                          " gdbus emit --system --dest $name --object-path %s --signal %s %s; done",
+                                                          forged[i].path, forged[i].signal, forged[i].arguments);
 
                 /* The bus may refuse to pass it on. */
                 (void) as_user_shell(s->bob, script, NULL);
                 g_free(forged[i].arguments);
         }
+        /* Behind all of this, in both. */
+        another = as_user_start_shell(s->alice, "exit 0");
+        g_variant_unref(as_user_wait_ended(s->alice, another));
         as_user_sync(s->alice);
 }
 

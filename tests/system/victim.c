@@ -40,6 +40,8 @@ static void check_untouched(Victim *v) {
         /* Its input is still open. */
         g_variant_unref(as_user_call(alice, v->path, "WriteInput", g_variant_new_parsed("([byte 0x68, 0x69, 0x0a],)")));
         as_user_wait_text(alice, v->path, "\nhi\n");
+        /* Its unit is still known to those who can change it. */
+        g_variant_unref(as_user_call(alice, v->path, "SetLimits", g_variant_new_parsed("({'TasksMax': <uint64 1000>},)")));
 }
 
 void victim_done(Victim *v) {
