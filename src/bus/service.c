@@ -110,6 +110,12 @@ static size_t bus_answer_size(Bus *bus, const Peer *caller, sd_bus_message *call
         return ANSWER_SIZE;
 }
 
+/* Anybody can send us a signal by our unique name, and sd-bus holds that a match for the sender "org.freedesktop.DBus" may mean any peer, for it doesn't
+ * know who has which name. */
+static bool is_believed(const char *sender) {
+        return g_strcmp0(sender, "org.freedesktop.DBus") == 0 || g_strcmp0(sender, "org.freedesktop.DBus.Local") == 0;
+}
+
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         const char *sender = sd_bus_message_get_sender(message);
         Service *service = userdata;
@@ -118,7 +124,11 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
         Peer *peer;
         int r;
 
-        if (!sender || sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_METHOD_CALL)
+        if (sd_bus_message_get_type(message, &type) < 0)
+                return 0;
+        if (type == SD_BUS_MESSAGE_SIGNAL)
+                return is_believed(sender) ? 0 : 1;
+        if (!sender || type != SD_BUS_MESSAGE_METHOD_CALL)
                 return 0;
         if (early_hold(service->early, message))
                 return 1;

@@ -6,6 +6,9 @@
  * next read waits until the last one's bytes are written: who reads us slowly makes us read slowly, and what is lost from
  * the ring by that is told.
  *
+ * Anybody on the bus can send us a signal that looks like one of the service's: a match by a well-known name doesn't keep it out, since sd-bus can't tell
+ * whose that is. So signals count from the bus itself, and from the connection that has answered our Subscribe.
+ *
  * The event loop never blocks, so the service's pings, by which it measures us, are always answered.
  */
 
@@ -40,6 +43,7 @@ typedef struct Follow {
         sd_bus_slot *call_subscribe, *call_properties, *call_read, *call_stop;
         sd_event_source *away_timer, *retry_timer;
 
+        char *service;  /* its unique name; NULL: not known yet */
         uint64_t after; /* the last line we have */
         bool subscribed;
         bool doorbell;       /* there may be lines behind it */
@@ -88,6 +92,8 @@ static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_erro
         Follow *follow = userdata;
         const char *name, *old_owner, *new_owner;
 
+        if (g_strcmp0(sd_bus_message_get_sender(message), "org.freedesktop.DBus") != 0)
+                return 0;
         if (sd_bus_message_read(message, "sss", &name, &old_owner, &new_owner) < 0)
                 return 0;
         if (*new_owner == '\0') {
@@ -251,6 +257,9 @@ static int on_runtime_signal(sd_bus_message *message, void *userdata, sd_bus_err
         Follow *follow = userdata;
         json_t *report = NULL;
 
+        /* Before the answer to Subscribe nothing is missed: the properties are asked for after it. */
+        if (!follow->service || g_strcmp0(sd_bus_message_get_sender(message), follow->service) != 0)
+                return 0;
         if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "Ended")) {
                 if (json_read_value(message, &report) < 0)
                         report = json_object();
@@ -286,11 +295,14 @@ static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *re
         Follow *follow = userdata;
 
         follow->call_subscribe = sd_bus_slot_unref(follow->call_subscribe);
-        if (sd_bus_message_is_method_error(reply, NULL))
+        if (sd_bus_message_is_method_error(reply, NULL)) {
                 follow_refused(follow, reply);
-        else
-                follow_check(follow, sd_bus_call_method_async(follow->bus, &follow->call_properties, RM_BUS_NAME, follow->target->path,
-                                                              "org.freedesktop.DBus.Properties", "GetAll", on_properties, follow, "s", RM_RUNTIME_INTERFACE));
+                return 0;
+        }
+        g_free(follow->service);
+        follow->service = g_strdup(sd_bus_message_get_sender(reply));
+        follow_check(follow, sd_bus_call_method_async(follow->bus, &follow->call_properties, RM_BUS_NAME, follow->target->path,
+                                                      "org.freedesktop.DBus.Properties", "GetAll", on_properties, follow, "s", RM_RUNTIME_INTERFACE));
         return 0;
 }
 
@@ -410,6 +422,7 @@ static void follow_done(Follow *follow) {
         (void) sd_bus_detach_event(follow->bus);
         sd_event_unref(follow->event);
         json_decref(follow->report);
+        g_free(follow->service);
 }
 
 int follow_run(sd_bus *bus, const Target *target, const FollowOptions *options, json_t **ret_report) {

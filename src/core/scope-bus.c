@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The connection to a service manager. It is made again whenever it is lost (the message bus was restarted, say): runtimes go on meanwhile, since their keepers
- * don't need it, and afterwards each scope is asked what has become of it. Matches are installed before anything is asked for. */
+ * don't need it, and afterwards each scope is asked what has become of it. Matches are installed before anything is asked for.
+ *
+ * Everybody on the bus can send us a signal that looks like systemd's: a match by a well-known name doesn't keep it out, for sd-bus doesn't know whose that
+ * is. So a signal counts if it comes from the connection that has answered our Subscribe, behind which everything else comes, or from the one that the bus
+ * says has taken its place: systemd has another one when it has executed itself anew. */
 
 #include <errno.h>
 #include <time.h>
@@ -10,6 +14,7 @@
 #include "core/sd-autoptr.h"
 #include "util/macro.h"
 
+#define BUS_NAME "org.freedesktop.DBus"
 #define RETRY_USEC (1 * USEC_PER_SEC)
 
 static int scope_bus_open(ScopeBus *bus);
@@ -18,6 +23,9 @@ void scope_bus_close(ScopeBus *bus) {
         bus->job_removed_match = sd_bus_slot_unref(bus->job_removed_match);
         bus->properties_match = sd_bus_slot_unref(bus->properties_match);
         bus->disconnected_match = sd_bus_slot_unref(bus->disconnected_match);
+        bus->owner_match = sd_bus_slot_unref(bus->owner_match);
+        bus->filter = sd_bus_slot_unref(bus->filter);
+        g_clear_pointer(&bus->systemd, g_free);
         bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
         bus->own_job_call = sd_bus_slot_unref(bus->own_job_call);
         bus->bus = sd_bus_flush_close_unref(bus->bus);
@@ -61,11 +69,44 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static bool signal_is_believed(const ScopeBus *bus, const char *sender) {
+        if (g_strcmp0(sender, BUS_NAME) == 0 || g_strcmp0(sender, BUS_NAME ".Local") == 0)
+                return true;
+        return bus->systemd && g_strcmp0(sender, bus->systemd) == 0;
+}
+
+static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        uint8_t type;
+
+        if (sd_bus_message_get_type(message, &type) < 0 || type != SD_BUS_MESSAGE_SIGNAL)
+                return 0;
+        return signal_is_believed(userdata, sd_bus_message_get_sender(message)) ? 0 : 1;
+}
+
+static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        const char *name, *old, *new;
+        ScopeBus *bus = userdata;
+
+        if (sd_bus_message_read(message, "sss", &name, &old, &new) < 0 || new[0] == '\0')
+                return 0;
+        g_free(bus->systemd);
+        bus->systemd = g_strdup(new);
+        /* Until the name was taken we heard nothing. */
+        scope_bus_schedule_retry(bus);
+        return 0;
+}
+
 static int on_subscribed(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         ScopeBus *bus = userdata;
 
+        const char *sender = sd_bus_message_get_sender(reply);
+
         /* A failure shows in the first start, which then has somebody to be told to. */
         bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
+        if (sender && sender[0] == ':') {
+                g_free(bus->systemd);
+                bus->systemd = g_strdup(sender);
+        }
         return 0;
 }
 
@@ -98,6 +139,15 @@ static int scope_bus_open(ScopeBus *bus) {
                 return r;
         r = sd_bus_match_signal_async(bus->bus, &bus->disconnected_match, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
                                       "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_filter(bus->bus, &bus->filter, on_message, bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_add_match_async(bus->bus, &bus->owner_match,
+                                   "type='signal',sender='" BUS_NAME "',path='/org/freedesktop/DBus',interface='" BUS_NAME "',member='NameOwnerChanged',"
+                                   "arg0='" SYSTEMD_NAME "'",
+                                   on_owner_changed, NULL, bus);
         if (r < 0)
                 return r;
         r = sd_bus_match_signal_async(bus->bus, &bus->job_removed_match, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", scope_on_job_removed, NULL,

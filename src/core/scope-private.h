@@ -44,6 +44,9 @@ struct ScopeBus {
         sd_bus_slot *job_removed_match;
         sd_bus_slot *properties_match;
         sd_bus_slot *disconnected_match;
+        sd_bus_slot *owner_match;
+        sd_bus_slot *filter;
+        char *systemd; /* its unique name; NULL: not known yet */
         sd_bus_slot *subscribe_call;
         char *address;       /* NULL: the user's bus */
         GHashTable *by_path; /* object path → Scope, not owned */

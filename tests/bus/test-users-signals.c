@@ -95,6 +95,23 @@ static void test_of_one_runtime(void) {
         g_assert_cmpuint(client_count(alice, "StateChanged" A), ==, 1);
 }
 
+/* Not the bus, but bob says that alice has left it. */
+static void test_forged(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(Client) alice = client_new(world, ALICE), bob = client_new(world, BOB);
+        g_autoptr(sd_bus_message) forged = NULL;
+
+        subscribe(alice, LIFE);
+        g_assert_cmpint(sd_bus_message_new_signal(bob->bus, &forged, "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(forged, "sss", alice->name, alice->name, ""), >=, 0);
+        g_assert_cmpint(sd_bus_message_set_destination(forged, RM_BUS_NAME), >=, 0);
+        g_assert_cmpint(sd_bus_send(bob->bus, forged, NULL), >=, 0);
+        /* Behind it, on the same connection. */
+        sd_bus_message_unref(client_call(bob, NULL, NULL, "ListRuntimes", "a{sv}", 0));
+        live(world);
+        assert_life(alice, 1);
+}
+
 static void test_output(void) {
         g_autoptr(World) world = world_new(NULL);
         g_autoptr(Client) alice = client_new(world, ALICE), bob = client_new(world, BOB);
@@ -274,6 +291,7 @@ int main(int argc, char *argv[]) {
                 return 0;
         g_test_add_func("/users-signals/to-each-who-asked-and-may-see-once", test_unicast);
         g_test_add_func("/users-signals/of-one-runtime", test_of_one_runtime);
+        g_test_add_func("/users-signals/forged-by-another", test_forged);
         g_test_add_func("/users-signals/output", test_output);
         g_test_add_func("/users-signals/of-one-started-for-another", test_ids);
         g_test_add_func("/users-signals/behind/told-the-present-when-it-reads", test_full_window);

@@ -88,7 +88,7 @@ static void test_own_signals(System *s, gconstpointer data) {
         const char *path;
 
         g_variant_unref(as_user_call(s->alice, NULL, "Subscribe", g_variant_new("(u)", 3)));
-        his = as_user_start_shell(s->bob, "echo of-bob; exec cat");
+        his = as_user_start_shell(s->bob, "echo of-bob; exec tail -f /dev/null");
         hers = as_user_start_shell(s->alice, "echo of-alice");
         added = as_user_wait_signal(s->alice, RM_OBJECT_PATH, "RuntimeAdded", 1);
         g_variant_get(added, "(s&o)", NULL, &path);
@@ -115,9 +115,12 @@ static char *service_bus_name(System *s) {
         return name;
 }
 
-/* Signals of the bus and of systemd, but from bob: alice's bus name has gone, her unit is gone, the job is done. */
+/* Signals of the bus and of systemd, but from bob, to the service and to the spawner: alice's bus name has gone, her unit has ended and is gone, the job is
+ * done. */
 static void test_forged_signals(System *s, gconstpointer data) {
-        g_autofree char *service = service_bus_name(s), *unit = NULL;
+        g_autofree char *unit = NULL, *another = NULL;
+        g_autoptr(GVariant) reply = NULL;
+        const char *unit_path;
         const char *owner = as_user_get_bus_name(s->alice);
         g_auto(Victim) v = {0};
         struct {
@@ -128,22 +131,34 @@ static void test_forged_signals(System *s, gconstpointer data) {
                 {"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager.UnitRemoved", NULL},
                 {"/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager.JobRemoved", NULL},
                 {"/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local.Disconnected", NULL},
+                {NULL, "org.freedesktop.DBus.Properties.PropertiesChanged", NULL},
+                {NULL, "org.freedesktop.DBus.Properties.PropertiesChanged", NULL},
         };
 
         victim_init(&v, s);
         unit = as_user_get_string(s->alice, v.path, "Unit");
+        reply = as_user_call_at(s->bob, "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "GetUnit",
+                                g_variant_new("(s)", unit));
+        g_variant_get(reply, "(&o)", &unit_path);
+        forged[4].path = forged[5].path = unit_path;
+        forged[4].arguments = g_strdup("'\"org.freedesktop.systemd1.Unit\"' \"{'ActiveState': <'deactivating'>}\" '@as []'");
+        forged[5].arguments = g_strdup("'\"org.freedesktop.systemd1.Unit\"' \"{'ActiveState': <'inactive'>}\" '@as []'");
         forged[0].arguments = g_strdup_printf("'\"%s\"' '\"%s\"' '\"\"'", owner, owner);
         forged[1].arguments = g_strdup_printf("'\"%s\"' 'objectpath \"/org/freedesktop/systemd1/unit/x\"'", unit);
         forged[2].arguments = g_strdup_printf("'uint32 1' 'objectpath \"/org/freedesktop/systemd1/job/1\"' '\"%s\"' '\"failed\"'", unit);
         forged[3].arguments = g_strdup("");
         for (size_t i = 0; i < G_N_ELEMENTS(forged); i++) {
-                g_autofree char *script = g_strdup_printf("gdbus emit --system --dest %s --object-path %s --signal %s %s", service, forged[i].path,
-                                                          forged[i].signal, forged[i].arguments);
+                g_autofree char *script = g_strdup_printf("busctl --system --no-legend list | awk '$3 ~ /^runtime-/ {print $1}' | while read -r name; do"
+                                                          " gdbus emit --system --dest $name --object-path %s --signal %s %s; done",
+                                                          forged[i].path, forged[i].signal, forged[i].arguments);
 
                 /* The bus may refuse to pass it on. */
                 (void) as_user_shell(s->bob, script, NULL);
                 g_free(forged[i].arguments);
         }
+        /* Behind all of this, in both. */
+        another = as_user_start_shell(s->alice, "exit 0");
+        g_variant_unref(as_user_wait_ended(s->alice, another));
         as_user_sync(s->alice);
 }
 
@@ -175,6 +190,30 @@ static void test_forged_for_alice(System *s, gconstpointer data) {
         }
 }
 
+/* For every connection that alice has: her runtime has ended well, and the service has left the bus. */
+static void test_forged_for_runtimectl(System *s, gconstpointer data) {
+        g_autofree char *service = service_bus_name(s), *log = NULL,
+                        *path = as_user_start(s->alice, "command", options_shell("echo begun; exec cat", "{'Id': <'alices_77'>, 'Input': <'pipe'>}"));
+        const char *read_log = "cat ~alice/followed";
+
+        g_free(as_user_run(s->alice, "rm -f ~/followed ~/done; { DBUS_SESSION_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket runtimectl logs --follow "
+                                     "alices_77 >~/followed 2>&1; echo $? >~/done; } "
+                                     "</dev/null >/dev/null 2>&1 &"));
+        system_wait_output(read_log, "begun");
+        g_free(as_user_run(s->bob,
+                           "busctl --system --no-legend list | awk '$4 == \"alice\" {print $1}' | while read -r name; do"
+                           " gdbus emit --system --dest $name --object-path %s --signal " RM_RUNTIME_INTERFACE ".Ended \"{'Result': <'success'>}\";"
+                           " gdbus emit --system --dest $name --object-path " BUS_PATH " --signal " BUS ".NameOwnerChanged"
+                           " '\"" RM_BUS_NAME "\"' '\"%s\"' '\"\"'; done",
+                           path, service));
+        g_variant_unref(as_user_call(s->alice, path, "WriteInput", g_variant_new_parsed("(b'heard\\n',)")));
+        as_user_wait_text(s->alice, path, "heard");
+        as_user_stop(s->alice, path);
+        system_wait_output("cat ~alice/done", NULL);
+        log = system_run("%s", read_log);
+        g_assert_cmpstr(log, ==, "begun\nheard");
+}
+
 int main(int argc, char *argv[]) {
         static const SystemCase cases[] = {
                 {"bob-subscribes-to-all", test_subscriber, NULL},
@@ -183,6 +222,7 @@ int main(int argc, char *argv[]) {
                 {"alice-hears-of-her-own-alone", test_own_signals, NULL},
                 {"bob-forges-signals-of-the-bus-and-of-systemd", test_forged_signals, NULL},
                 {"bob-forges-signals-of-the-service", test_forged_for_alice, NULL},
+                {"bob-forges-signals-for-runtimectl", test_forged_for_runtimectl, NULL},
                 {"bob-takes-the-bus-name", test_name, NULL},
         };
 
