@@ -2,6 +2,7 @@
 
 /* A daemon that has been taken over, as the spawner meets it: what it is refused, and that nothing comes of it. */
 
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -52,6 +53,18 @@ static void test_refusals(void) {
         start.pid = 1;
         assert_refused(s, &start, EINVAL);
         g_assert_true(spawner_is_gone("/run/spawner-test/u0_x"));
+}
+
+/* A service has a user of its own while it runs, whom NSS knows: it isn't one of those who log in. */
+static void test_users_of_services(void) {
+        g_autoptr(Spawner) s = spawner_new();
+
+        g_assert_true(g_spawn_command_line_sync("systemd-run --quiet --unit=own-user -p DynamicUser=yes -p User=own-user sleep 1000", NULL, NULL, NULL, NULL));
+        if (!getpwnam("own-user"))
+                g_test_skip("NSS doesn't know the users of systemd's services here");
+        else
+                spawner_assert_user(s, "own-user", 0, EPERM);
+        g_assert_true(g_spawn_command_line_sync("systemctl stop own-user.service", NULL, NULL, NULL, NULL));
 }
 
 static void assert_no_scope(Spawner *s, struct spawner_start *start, pid_t pid, int error) {
@@ -199,6 +212,7 @@ int main(int argc, char *argv[]) {
                 return 0;
         }
         g_test_add_func("/spawner-refused/requests beyond the daemon's rights are refused", test_refusals);
+        g_test_add_func("/spawner-refused/the users of services are no users", test_users_of_services);
         g_test_add_func("/spawner-refused/a scope takes no process but its keeper", test_scope_takes_no_other_process);
         g_test_add_func("/spawner-refused/a unit that is there isn't made again", test_same_unit_twice);
         g_test_add_func("/spawner-refused/a user who stops its keepers holds up nobody", test_stopped_keepers);
