@@ -378,6 +378,21 @@ bool auth_again(Auth *auth, sd_bus_message *call, int *ret_result) {
         return true;
 }
 
+AuthVerdict *auth_keep_verdict(Auth *auth, sd_bus_message *call) {
+        return auth->current && auth->current->call == call ? TAKE_PTR(auth->current) : NULL;
+}
+
+void auth_resume_verdict(Auth *auth, AuthVerdict *verdict) {
+        if (!verdict)
+                return;
+        held_free(auth->current);
+        auth->current = verdict;
+}
+
+AuthVerdict *auth_drop_verdict(AuthVerdict *verdict) {
+        return held_free(verdict);
+}
+
 int auth_check_start(Auth *auth, sd_bus_message *call, uid_t caller, const AuthStart *start, sd_bus_error *reterr) {
         g_auto(Question) question = {};
 

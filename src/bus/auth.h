@@ -80,6 +80,15 @@ typedef struct AuthStart {
 /* 1: go on. 0: it is asked: the handler is to return 1, and is called again with the same message. Negative: refused. */
 int auth_check_start(Auth *auth, sd_bus_message *call, uid_t caller, const AuthStart *start, sd_bus_error *reterr);
 
+/* A call that came again may take another while until auth_check_start() is asked, and other calls come meanwhile: its verdict is kept by who handles it, and
+ * taken back just before. */
+typedef struct Held AuthVerdict;
+/* NULL: there is none. */
+AuthVerdict *auth_keep_verdict(Auth *auth, sd_bus_message *call);
+/* Takes it; NULL does nothing. */
+void auth_resume_verdict(Auth *auth, AuthVerdict *verdict);
+AuthVerdict *auth_drop_verdict(AuthVerdict *verdict);
+
 /* The tables, for tests and documentation; AUTH_NOBODY: there is no row. */
 AuthNeed auth_method_need(const char *interface, const char *member);
 AuthNeed auth_property_need(const char *interface, const char *property);

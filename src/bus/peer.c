@@ -33,6 +33,8 @@ struct PeerTable {
         Window window;     /* of the bus itself */
         unsigned n_pings, pings_max, pings_max_uid;
         GHashTable *pings_of; /* uid → number of pings under way to its peers */
+        uint64_t window_uid;
+        GHashTable *unread_of; /* uid → bytes that its peers haven't acknowledged, all together */
         sd_event_source *retry_timer;
         GQueue waiting; /* peers that want to be pinged */
 };
@@ -61,29 +63,77 @@ static uint64_t monotonic_usec(void) {
 static void table_ping_bus(PeerTable *table);
 static void peer_ping(Peer *peer);
 static void peer_leave(Peer *peer);
-static void table_ping_bus(PeerTable *table);
+
+static uint64_t peer_get_unread(const Peer *peer) {
+        return peer->window.sent - peer->window.acknowledged;
+}
+
+static uint64_t table_get_unread(const PeerTable *table, uid_t uid) {
+        return GPOINTER_TO_SIZE(g_hash_table_lookup(table->unread_of, GUINT_TO_POINTER(uid)));
+}
+
+static void table_set_unread(PeerTable *table, uid_t uid, uint64_t size) {
+        if (size > 0)
+                g_hash_table_insert(table->unread_of, GUINT_TO_POINTER(uid), GSIZE_TO_POINTER(size));
+        else
+                g_hash_table_remove(table->unread_of, GUINT_TO_POINTER(uid));
+}
+
+/* Few of its peers can be pinged at a time, and what is worth no ping may add up: from here on everything is. */
+static bool table_is_tight(const PeerTable *table, uid_t uid) {
+        return table_get_unread(table, uid) >= table->window_uid / 2;
+}
 
 static void tell_room(Peer *peer) {
         if (peer_get_room(peer) > 0)
                 peer->table->handler->on_room(peer->table->userdata, peer);
 }
 
-static int on_bus_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
-        PeerTable *table = userdata;
+/* uid: UID_UNKNOWN: of all. */
+static void table_tell_room(PeerTable *table, uid_t uid) {
         g_autoptr(GPtrArray) peers = g_ptr_array_new();
         GHashTableIter iter;
-        gpointer peer;
+        gpointer value;
+
+        g_hash_table_iter_init(&iter, table->peers);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                const Peer *peer = value;
+
+                if ((uid == UID_UNKNOWN || peer->uid == uid) && (peer->streams->len > 0 || peer->behind))
+                        g_ptr_array_add(peers, value);
+        }
+        for (unsigned i = 0; i < peers->len; i++)
+                tell_room(peers->pdata[i]);
+}
+
+static void table_ping_all(PeerTable *table, uid_t uid) {
+        GHashTableIter iter;
+        gpointer value;
+
+        g_hash_table_iter_init(&iter, table->peers);
+        while (g_hash_table_iter_next(&iter, NULL, &value))
+                if (((const Peer *) value)->uid == uid)
+                        peer_ping(value);
+}
+
+/* So much of it has been read, or is lost. Others of the same uid may have waited for that. */
+static void peer_read(Peer *peer, uint64_t size) {
+        PeerTable *table = peer->table;
+        uint64_t before = table_get_unread(table, peer->uid);
+
+        table_set_unread(table, peer->uid, before - size);
+        if (size > 0 && before > table->window_uid - MIN_OF((uint64_t) LIMIT_WINDOW, table->window_uid))
+                table_tell_room(table, peer->uid);
+}
+
+static int on_bus_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
+        PeerTable *table = userdata;
 
         table->window.ping = sd_bus_slot_unref(table->window.ping);
         if (sd_bus_message_is_method_error(reply, NULL))
                 return 0;
         table->window.acknowledged = table->window.asked;
-        g_hash_table_iter_init(&iter, table->peers);
-        while (g_hash_table_iter_next(&iter, NULL, &peer))
-                if (((Peer *) peer)->streams->len > 0 || ((Peer *) peer)->behind)
-                        g_ptr_array_add(peers, peer);
-        for (unsigned i = 0; i < peers->len; i++)
-                tell_room(peers->pdata[i]);
+        table_tell_room(table, UID_UNKNOWN);
         table_ping_bus(table);
         return 0;
 }
@@ -177,12 +227,15 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         PeerTable *table = peer->table;
         const char *sender = sd_bus_message_get_sender(reply);
         const sd_bus_error *error = sd_bus_message_get_error(reply);
+        uint64_t size;
 
         ping_ended(peer);
         /* An error made by the bus, or by sd-bus itself, says nothing about the peer. */
         if (!error || g_strcmp0(sender, peer->name) == 0) {
+                size = peer->window.asked - peer->window.acknowledged;
                 peer->window.acknowledged = peer->window.asked;
                 table->handler->on_acknowledged(table->userdata, peer);
+                peer_read(peer, size);
                 if (!peer_is_full(peer))
                         peer->refused = 0;
                 tell_room(peer);
@@ -203,7 +256,9 @@ static void peer_ping(Peer *peer) {
         sd_bus_message *message = NULL;
         int r;
 
-        if (!table->bus || peer->window.ping || peer->is_waiting || peer->window.sent - peer->window.acknowledged < PING_FROM)
+        if (!table->bus || peer->window.ping || peer->is_waiting || peer_get_unread(peer) == 0)
+                return;
+        if (peer_get_unread(peer) < PING_FROM && !table_is_tight(table, peer->uid))
                 return;
         if (!table_may_ping(table, peer->uid)) {
                 peer_wait(peer);
@@ -243,6 +298,7 @@ static void peer_leave(Peer *peer) {
 
         g_hash_table_steal(table->peers, peer->name);
         table->handler->on_gone(table->userdata, peer);
+        peer_read(peer, peer_get_unread(peer));
         peer_free(peer);
         table_ping_next(table);
 }
@@ -260,13 +316,15 @@ static int on_name_owner_changed(sd_bus_message *message, void *userdata, sd_bus
         return 0;
 }
 
-int peer_table_new(unsigned pings_max, unsigned pings_max_uid, const PeerHandler *handler, void *userdata, PeerTable **ret) {
+int peer_table_new(unsigned pings_max, unsigned pings_max_uid, uint64_t window_uid, const PeerHandler *handler, void *userdata, PeerTable **ret) {
         PeerTable *table;
 
         table = g_new0(PeerTable, 1);
         table->pings_max = pings_max;
         table->pings_max_uid = pings_max_uid;
         table->pings_of = g_hash_table_new(NULL, NULL);
+        table->window_uid = window_uid;
+        table->unread_of = g_hash_table_new(NULL, NULL);
         table->handler = handler;
         table->userdata = userdata;
         table->peers = g_hash_table_new(g_str_hash, g_str_equal);
@@ -298,6 +356,7 @@ int peer_table_attach(PeerTable *table, sd_bus *bus) {
         }
         table->n_pings = 0;
         g_hash_table_remove_all(table->pings_of);
+        g_hash_table_remove_all(table->unread_of);
         table->bus = bus;
         if (!bus)
                 return 0;
@@ -338,6 +397,7 @@ PeerTable *peer_table_free(PeerTable *table) {
         }
         g_hash_table_unref(table->peers);
         g_hash_table_unref(table->pings_of);
+        g_hash_table_unref(table->unread_of);
         sd_bus_slot_unref(table->window.ping);
         sd_event_source_disable_unref(table->retry_timer);
         sd_bus_slot_unref(table->name_match);
@@ -385,7 +445,10 @@ uid_t peer_get_uid(const Peer *peer) {
 
 void peer_set_uid(Peer *peer, uid_t uid, bool vouched) {
         bool before = peer->vouched;
+        PeerTable *table = peer->table;
 
+        table_set_unread(table, peer->uid, table_get_unread(table, peer->uid) - peer_get_unread(peer));
+        table_set_unread(table, uid, table_get_unread(table, uid) + peer_get_unread(peer));
         peer->uid = uid;
         peer->vouched = vouched;
         if (vouched && !before && (peer->behind || peer->streams->len > 0))
@@ -397,20 +460,23 @@ bool peer_is_vouched(const Peer *peer) {
 }
 
 size_t peer_get_room(const Peer *peer) {
-        uint64_t waiting = peer->window.sent - peer->window.acknowledged;
-        uint64_t waiting_bus = peer->table->window.sent - peer->table->window.acknowledged;
+        const PeerTable *table = peer->table;
+        uint64_t waiting = peer_get_unread(peer), waiting_uid = table_get_unread(table, peer->uid);
+        uint64_t waiting_bus = table->window.sent - table->window.acknowledged;
 
-        if (!peer->table->bus || !peer->vouched || waiting >= LIMIT_WINDOW || waiting_bus >= BUS_WINDOW)
+        if (!table->bus || !peer->vouched || waiting >= LIMIT_WINDOW || waiting_uid >= table->window_uid || waiting_bus >= BUS_WINDOW)
                 return 0;
-        return MIN_OF(LIMIT_WINDOW - waiting, BUS_WINDOW - waiting_bus);
+        return MIN_OF(MIN_OF(LIMIT_WINDOW - waiting, BUS_WINDOW - waiting_bus), table->window_uid - waiting_uid);
 }
 
 bool peer_is_full(const Peer *peer) {
-        return peer->window.sent - peer->window.acknowledged >= LIMIT_WINDOW;
+        return peer_get_unread(peer) >= LIMIT_WINDOW || table_get_unread(peer->table, peer->uid) >= peer->table->window_uid;
 }
 
 bool peer_refuse(Peer *peer, size_t size) {
-        if (peer->refused + size > LIMIT_REFUSALS)
+        uint64_t unread = table_get_unread(peer->table, peer->uid);
+
+        if (peer->refused + size > LIMIT_REFUSALS || (unread > peer->table->window_uid && unread - peer->table->window_uid > LIMIT_WINDOW))
                 return false;
         peer->refused += size;
         peer_sent(peer, size);
@@ -418,10 +484,17 @@ bool peer_refuse(Peer *peer, size_t size) {
 }
 
 void peer_sent(Peer *peer, size_t size) {
+        PeerTable *table = peer->table;
+        bool before = table_is_tight(table, peer->uid);
+
         peer->window.sent += size;
-        peer->table->window.sent += size;
-        peer_ping(peer);
-        table_ping_bus(peer->table);
+        table->window.sent += size;
+        table_set_unread(table, peer->uid, table_get_unread(table, peer->uid) + size);
+        if (!before && table_is_tight(table, peer->uid))
+                table_ping_all(table, peer->uid);
+        else
+                peer_ping(peer);
+        table_ping_bus(table);
 }
 
 bool peer_is_silent(const Peer *peer, uint64_t usec) {

@@ -5,7 +5,9 @@
  *
  * A message bus holds what a peer doesn't read, and in the end the sender pays: dbus-broker disconnects it, dbus-daemon stops reading from it. So everything
  * sent to one peer is counted, and behind the data goes an org.freedesktop.DBus.Peer.Ping: its answer, be it an error, says that the peer
- * has read all before. More than LIMIT_WINDOW unacknowledged bytes are never sent to anyone. A bus that doesn't take our messages (a
+ * has read all before. More than LIMIT_WINDOW unacknowledged bytes are never sent to anyone. On the system bus there is a window for all peers of a uid,
+ * too: dbus-daemon stops reading from a sender when it holds 127 MiB of its messages, whoever doesn't read them, and a user may have hundreds of connections.
+ * A bus that doesn't take our messages (a
  * suspended monitor) is found in the same way, by a GetId to the bus itself. */
 
 #include <glib.h>
@@ -31,9 +33,9 @@ typedef struct PeerHandler {
         void (*on_gone)(void *userdata, Peer *peer);
 } PeerHandler;
 
-/* Begins without a connection. pings_max: how many unanswered ones there may be, in all and to the peers of one uid; the system bus allows 128 open calls of a
- * connection. */
-int peer_table_new(unsigned pings_max, unsigned pings_max_uid, const PeerHandler *handler, void *userdata, PeerTable **ret);
+/* Begins without a connection. window_uid: bytes that all peers of a uid may leave unread together, UINT64_MAX: any number. pings_max: how many unanswered ones
+ * there may be, in all and to the peers of one uid; the system bus allows 128 open calls of a connection. */
+int peer_table_new(unsigned pings_max, unsigned pings_max_uid, uint64_t window_uid, const PeerHandler *handler, void *userdata, PeerTable **ret);
 /* on_gone is called for each. */
 PeerTable *peer_table_free(PeerTable *table);
 
@@ -59,7 +61,7 @@ void peer_set_uid(Peer *peer, uid_t uid, bool vouched);
 bool peer_is_vouched(const Peer *peer);
 /* How many bytes of output may be sent to it now: as its own window and that of the bus go. */
 size_t peer_get_room(const Peer *peer);
-/* Its own window is full: it has not read what it was sent. */
+/* Its own window is full, or that of its uid: what was sent has not been read. */
 bool peer_is_full(const Peer *peer);
 /* Whether such a peer may be sent a refusal of this size, for even those add up; counts it as sent. */
 bool peer_refuse(Peer *peer, size_t size);

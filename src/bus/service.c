@@ -144,7 +144,9 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
         if (!peer_refuse(peer, ANSWER_SIZE))
                 return 1;
         (void) sd_bus_reply_method_errorf(message, RM_ERROR_LIMIT_EXCEEDED,
-                                          "You have not read what you were sent (%u bytes): answer the Ping of org.freedesktop.DBus.Peer first.", LIMIT_WINDOW);
+                                          "You have not read what you were sent, here or by other connections (%u bytes each, %u all together): answer the "
+                                          "Ping of org.freedesktop.DBus.Peer first.",
+                                          LIMIT_WINDOW, LIMIT_WINDOW_UID);
         return 1;
 }
 
@@ -372,8 +374,8 @@ int service_new(sd_event *event, bool many_users, const char *address, const Ser
         service->bus.subscribers = g_ptr_array_new();
         service->bus.moved = g_hash_table_new(NULL, NULL);
         service->bus.on_all_loaded = on_all_loaded;
-        r = peer_table_new(many_users ? PINGS_MAX_MANY_USERS : PINGS_MAX, many_users ? PINGS_MAX_UID : PINGS_MAX, &peer_handler, &service->bus,
-                           &service->bus.peers);
+        r = peer_table_new(many_users ? PINGS_MAX_MANY_USERS : PINGS_MAX, many_users ? PINGS_MAX_UID : PINGS_MAX, many_users ? LIMIT_WINDOW_UID : UINT64_MAX,
+                           &peer_handler, &service->bus, &service->bus.peers);
         if (r >= 0)
                 service->bus.callers = callers_new(service->bus.peers, many_users);
         if (r >= 0)

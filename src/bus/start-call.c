@@ -22,12 +22,14 @@ typedef struct StartCall {
         uid_t uid;    /* of the caller */
         char *user_name;
         sd_bus_message *call;
+        AuthVerdict *verdict; /* NULL: none yet */
 } StartCall;
 
 static void start_call_give_up(StartCall *start) {
         if (start->caller && start->bus->manager)
                 quotas_give(manager_get_quotas(start->bus->manager), start->uid, QUOTA_CALLS, 1);
         start->caller = NULL;
+        start->verdict = auth_drop_verdict(start->verdict);
 }
 
 static void start_call_free(StartCall *start) {
@@ -87,6 +89,7 @@ static int start_for(StartCall *waiting, const User *user, sd_bus_error *reterr)
                 return r;
         if (user)
                 start_options_set_user(options, user_copy(user));
+        auth_resume_verdict(bus->auth, TAKE_PTR(waiting->verdict));
         r = bus_authorize_start(bus, waiting->call, kind, options, reterr);
         return r <= 0 ? r : start(bus, waiting->caller, waiting->call, kind, g_steal_pointer(&options), reterr);
 }
@@ -152,7 +155,7 @@ int method_start_runtime(sd_bus_message *call, void *userdata, sd_bus_error *ret
         if (!quotas_take(manager_get_quotas(bus->manager), uid, QUOTA_CALLS, 1))
                 return bus_refuse_call(bus, reterr);
         waiting = g_new(StartCall, 1);
-        *waiting = (StartCall){bus, caller, uid, g_steal_pointer(&options->user_name), sd_bus_message_ref(call)};
+        *waiting = (StartCall){bus, caller, uid, g_steal_pointer(&options->user_name), sd_bus_message_ref(call), auth_keep_verdict(bus->auth, call)};
         g_ptr_array_add(bus->start_calls, waiting);
         manager_find_user(bus->manager, uid, bus->many_users ? waiting->user_name : NULL, on_user, waiting);
         return 1;

@@ -14,6 +14,9 @@
 
 #define UID_NOBODY 65534U
 #define UID_INVALID_16 65535U
+/* What systemd gives to services that have DynamicUser=yes; NSS knows them like those of people. */
+#define UID_DYNAMIC_MIN 61184U
+#define UID_DYNAMIC_MAX 65519U
 
 static bool is_digit(char c) {
         return c >= '0' && c <= '9';
@@ -134,6 +137,8 @@ bool check_same_runtime(const UnitName *a, const UnitName *b) {
 int check_uid(const Rights *rights, uid_t uid) {
         if (uid == 0)
                 return rights->allow_root ? 0 : -EPERM;
+        if (uid >= UID_DYNAMIC_MIN && uid <= UID_DYNAMIC_MAX)
+                return -EPERM;
         if (uid < rights->minimum_uid || uid == UID_NOBODY || uid == UID_INVALID_16 || uid == (uid_t) -1 || uid == rights->daemon_uid)
                 return -EPERM;
         return 0;

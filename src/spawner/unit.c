@@ -33,8 +33,9 @@ static const ScopeHandler unit_scope_handler;
 static void unit_free(Unit *unit) {
         bool starting = unit->state != UNIT_UP;
 
-        if (starting) {
+        if (unit->state == UNIT_ASKED)
                 units_count_start(unit->units, -1);
+        if (starting) {
                 if (unit->own && unit->pid > 0)
                         (void) kill(unit->pid, SIGKILL);
                 /* One that isn't active yet is stopped by being freed. */
@@ -112,8 +113,9 @@ static int unit_ask_for_scope(Unit *unit, uint64_t timeout_stop_usec) {
 }
 
 static void unit_enter_up(Unit *unit) {
+        if (unit->state == UNIT_ASKED)
+                units_count_start(unit->units, -1);
         unit->state = UNIT_UP;
-        units_count_start(unit->units, -1);
         unit->deadline_source = sd_event_source_disable_unref(unit->deadline_source);
         unit->pidfd = fd_close(unit->pidfd);
         if (unit->own)
@@ -180,7 +182,10 @@ static void scope_on_started(void *userdata) {
                 unit_enter_up(unit);
                 return;
         }
+        /* From here on it is up to the user, who may stop the process for as long as it likes: that must not hold up others. */
         unit->state = UNIT_EXECUTING;
+        unit->pidfd = fd_close(unit->pidfd);
+        units_count_start(unit->units, -1);
         r = keeper_let_go(&unit->process);
         if (r < 0)
                 unit_fail(unit, -r, "The keeper of the runtime ended before the runtime.");

@@ -57,5 +57,5 @@ void unit_forget(Unit *unit);
 /* error: positive errno, or 0. */
 void units_tell(Units *units, uint32_t type, int error, uint32_t result, const char *id, const char *text);
 void units_tell_unit(Units *units, uint32_t type, const char *id);
-/* A start has begun (1) or is over (-1). */
+/* systemd is asked for a scope (1), or isn't any more (-1). */
 void units_count_start(Units *units, int more);

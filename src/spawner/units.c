@@ -14,8 +14,8 @@
 #include "spawner/unit.h"
 #include "util/macro.h"
 
-/* A start takes three fds, a few milliseconds, and one call to systemd, of which dbus-daemon's system bus allows 128 at a time. What comes faster waits where
- * it is. */
+/* Until its scope is there a start takes three fds, a few milliseconds, and one call to systemd, of which dbus-daemon's system bus allows 128 at a time. What
+ * comes faster waits where it is. */
 #define STARTING_MAX 32U
 /* All that may run, and those that end meanwhile. */
 #define UNITS_MAX 20000U

@@ -47,9 +47,10 @@ static inline uint64_t limit_payload_memory(uint64_t scope_max) {
 #define LIMIT_OUTPUT_TAIL 4096U /* OutputTail of the report */
 
 /* What waits for one peer of the bus. */
-#define LIMIT_WINDOW (1024U * 1024U)     /* bytes sent to a peer and not acknowledged */
-#define LIMIT_REFUSALS (64U * 1024U)     /* bytes of refusals past that */
-#define LIMIT_SIGNAL_BATCH (64U * 1024U) /* text of one OutputLines signal */
+#define LIMIT_WINDOW (1024U * 1024U)         /* bytes sent to a peer and not acknowledged */
+#define LIMIT_WINDOW_UID (8U * LIMIT_WINDOW) /* ... to all peers of a uid (system bus) */
+#define LIMIT_REFUSALS (64U * 1024U)         /* bytes of refusals past that */
+#define LIMIT_SIGNAL_BATCH (64U * 1024U)     /* text of one OutputLines signal */
 
 /* Calls that wait for polkit's word, each with its message. dbus-daemon allows a connection of the system bus 128 open calls, pings and all. */
 #define LIMIT_POLKIT_ASKED 64U                  /* questions under way */

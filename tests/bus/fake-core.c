@@ -189,6 +189,10 @@ void fake_manager_hold_users(Manager *manager) {
         manager->hold_users = true;
 }
 
+unsigned fake_manager_get_n_held(const Manager *manager) {
+        return manager->questions.length;
+}
+
 void fake_manager_let_users_go(Manager *manager) {
         Question *question;
 

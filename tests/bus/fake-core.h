@@ -16,6 +16,7 @@ void fake_manager_forget_records(void);
 
 /* Answers to questions who a user is wait until they are let go. */
 void fake_manager_hold_users(Manager *manager);
+unsigned fake_manager_get_n_held(const Manager *manager);
 void fake_manager_let_users_go(Manager *manager);
 
 /* Of uid, started by starter_uid. Before manager_load() it is one that was there before. */

@@ -124,7 +124,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static Fixture *fixture_new_for_many(unsigned pings_max, unsigned pings_max_uid) {
+static Fixture *fixture_new_for_many(unsigned pings_max, unsigned pings_max_uid, uint64_t window_uid) {
         Fixture *fixture = g_new0(Fixture, 1);
 
         g_assert_cmpint(sd_event_new(&fixture->event), >=, 0);
@@ -134,7 +134,7 @@ static Fixture *fixture_new_for_many(unsigned pings_max, unsigned pings_max_uid)
         fixture->rewound = g_string_new(NULL);
         fixture->bus = connect_to_bus();
         g_assert_cmpint(sd_bus_attach_event(fixture->bus, fixture->event, SD_EVENT_PRIORITY_NORMAL), >=, 0);
-        g_assert_cmpint(peer_table_new(pings_max, pings_max_uid, &handler, fixture, &fixture->table), >=, 0);
+        g_assert_cmpint(peer_table_new(pings_max, pings_max_uid, window_uid, &handler, fixture, &fixture->table), >=, 0);
         g_assert_cmpint(peer_table_attach(fixture->table, fixture->bus), >=, 0);
         /* The clients aren't in the loop: they are looked at now and then. */
         g_assert_cmpint(sd_event_add_time_relative(fixture->event, NULL, CLOCK_MONOTONIC, 0, 0, on_tick, NULL), >=, 0);
@@ -142,7 +142,7 @@ static Fixture *fixture_new_for_many(unsigned pings_max, unsigned pings_max_uid)
 }
 
 static Fixture *fixture_new(unsigned pings_max) {
-        return fixture_new_for_many(pings_max, pings_max);
+        return fixture_new_for_many(pings_max, pings_max, UINT64_MAX);
 }
 
 static void fixture_free(Fixture *fixture) {
@@ -309,7 +309,7 @@ static void test_few_pings_at_a_time(void) {
 
 /* Those of one uid that answer none of theirs keep nobody else from being asked. */
 static void test_few_pings_of_one_uid(void) {
-        g_autoptr(Fixture) fixture = fixture_new_for_many(8, 2);
+        g_autoptr(Fixture) fixture = fixture_new_for_many(8, 2, UINT64_MAX);
         g_autoptr(Client) other = client_new();
         Peer *peers[5], *peer;
         Client *clients[5];
@@ -334,6 +334,81 @@ static void test_few_pings_of_one_uid(void) {
                 AWAIT(client_reads(clients[i]) && peer_get_room(peers[i]) == LIMIT_WINDOW);
         for (size_t i = 0; i < ELEMENTSOF(clients); i++)
                 client_free(clients[i]);
+}
+
+/* However many connections a user has, what they don't read together is bounded; others don't notice. */
+static void test_the_window_of_a_uid(void) {
+        g_autoptr(Fixture) fixture = fixture_new_for_many(8, 2, 4 * LIMIT_WINDOW);
+        g_autoptr(Client) other = client_new();
+        Peer *peers[5], *peer;
+        Client *clients[5];
+        unsigned n = 0;
+        int stream;
+
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                clients[i] = client_new();
+                peers[i] = known_peer(fixture, clients[i]->name);
+                if (i < 4)
+                        peer_sent(peers[i], LIMIT_WINDOW - 1);
+        }
+        g_assert_cmpuint(peer_get_room(peers[4]), ==, 4);
+        g_assert_false(peer_is_full(peers[4]));
+        peer_sent(peers[4], 4);
+        g_assert_true(peer_is_full(peers[4]));
+        g_assert_cmpuint(peer_get_room(peers[4]), ==, 0);
+        peer = peer_table_get(fixture->table, other->name);
+        peer_set_uid(peer, 1001, true);
+        g_assert_cmpuint(peer_get_room(peer), ==, LIMIT_WINDOW);
+        /* Refusals of all of them are bounded, too. */
+        while (peer_refuse(peers[n % ELEMENTSOF(peers)], LIMIT_REFUSALS / 8))
+                n++;
+        g_assert_cmpuint(n, <=, LIMIT_WINDOW / (LIMIT_REFUSALS / 8) + 1);
+
+        /* One that waits hears of the room that another makes, be it by leaving. */
+        g_ptr_array_add(peer_get_streams(peers[4]), &stream);
+        for (size_t i = 0; i < 4; i++)
+                client_free(clients[i]);
+        AWAIT(strstr(fixture->room->str, clients[4]->name));
+        AWAIT(client_reads(clients[4]) && peer_get_room(peers[4]) > LIMIT_WINDOW / 2);
+        g_ptr_array_remove(peer_get_streams(peers[4]), &stream);
+        client_free(clients[4]);
+}
+
+static gboolean all_read(Client *const *clients, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                client_reads(clients[i]);
+        return TRUE;
+}
+
+/* What is worth no ping by itself is asked about when there is much of it in all. */
+static void test_little_of_many(void) {
+        g_autoptr(Fixture) fixture = fixture_new_for_many(8, 2, LIMIT_WINDOW);
+        Client *clients[12];
+        Peer *peers[12];
+
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++) {
+                clients[i] = client_new();
+                peers[i] = known_peer(fixture, clients[i]->name);
+                peer_sent(peers[i], WORTH - 1);
+        }
+        g_assert_true(peer_is_full(peers[0]));
+        AWAIT(all_read(clients, ELEMENTSOF(clients)) && peer_get_room(peers[0]) > LIMIT_WINDOW / 2);
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                client_free(clients[i]);
+}
+
+/* What was sent before it was known whose it is counts, too. */
+static void test_the_window_of_a_uid_that_is_found_out(void) {
+        g_autoptr(Fixture) fixture = fixture_new_for_many(8, 2, LIMIT_WINDOW);
+        Peer *peer = peer_table_get(fixture->table, ":1.1"), *other = known_peer(fixture, ":1.2");
+
+        peer_sent(peer, LIMIT_WINDOW / 4);
+        g_assert_cmpuint(peer_get_room(other), ==, LIMIT_WINDOW);
+        peer_set_uid(peer, peer_get_uid(other), true);
+        g_assert_cmpuint(peer_get_room(other), ==, LIMIT_WINDOW - LIMIT_WINDOW / 4);
+        g_assert_cmpint(peer_table_attach(fixture->table, NULL), >=, 0);
+        g_assert_cmpint(peer_table_attach(fixture->table, fixture->bus), >=, 0);
+        g_assert_cmpuint(peer_get_room(other), ==, LIMIT_WINDOW);
 }
 
 /* Who isn't vouched for is sent nothing. */
@@ -512,6 +587,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/a-name-that-is-nobodys", test_a_name_that_is_nobodys);
         g_test_add_func("/peer/few-pings-at-a-time", test_few_pings_at_a_time);
         g_test_add_func("/peer/few-pings-of-one-uid", test_few_pings_of_one_uid);
+        g_test_add_func("/peer/uid/one-window-for-all", test_the_window_of_a_uid);
+        g_test_add_func("/peer/uid/little-of-many", test_little_of_many);
+        g_test_add_func("/peer/uid/found-out", test_the_window_of_a_uid_that_is_found_out);
         g_test_add_func("/peer/not-vouched-for", test_not_vouched_for);
         g_test_add_func("/peer/refusals-are-bounded", test_refusals_are_bounded);
         g_test_add_func("/peer/the-bus-as-a-whole", test_the_bus_as_a_whole);

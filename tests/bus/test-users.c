@@ -252,6 +252,68 @@ static void test_start_waits_for_the_user(void) {
         g_assert_cmpuint(quotas_get(manager_get_quotas(world->manager), BOB, QUOTA_CALLS), ==, 0);
 }
 
+/* polkit's word counts for the call that it was asked about, whatever is called while it is looked up who the user is. */
+static void test_start_is_asked_about_once(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(GPtrArray) answers = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(Client) alice = client_new(world, ALICE), bob = client_new(world, BOB);
+
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_WAIT);
+        client_send(alice, answers, "alice", NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "Id", "s", "a");
+        AWAIT(fake_polkit_get_n_waiting(world->polkit) == 1);
+        fake_manager_hold_users(world->manager);
+        fake_polkit_release(world->polkit, FAKE_POLKIT_YES);
+        AWAIT(fake_manager_get_n_held(world->manager) == 1);
+        client_sync(bob);
+        fake_manager_let_users_go(world->manager);
+        AWAIT(answers->len == 1 || fake_polkit_get_n_questions(world->polkit) > 1);
+        g_assert_cmpuint(fake_polkit_get_n_questions(world->polkit), ==, 1);
+        g_assert_cmpstr(answers->pdata[0], ==, "alice: a");
+
+        /* It doesn't for the next. */
+        client_send(alice, answers, "alice", NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "Id", "s", "a");
+        AWAIT(fake_polkit_get_n_waiting(world->polkit) == 1);
+        fake_polkit_release(world->polkit, FAKE_POLKIT_NO);
+        AWAIT(answers->len == 2);
+        g_assert_cmpstr(answers->pdata[1], ==, "alice: " SD_BUS_ERROR_ACCESS_DENIED);
+}
+
+/* Nor does the connection's end leave anything behind, nor that of the service. */
+static void test_start_ends_with_its_verdict(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(GPtrArray) answers = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(Client) bob = client_new(world, BOB);
+        Client *alice = client_new(world, ALICE);
+
+        fake_polkit_set_answer(world->polkit, FAKE_POLKIT_WAIT);
+        for (unsigned i = 0; i < 2; i++)
+                client_send(i ? bob : alice, answers, "x", NULL, NULL, "StartRuntime", "sa{sv}", "command", 0);
+        AWAIT(fake_polkit_get_n_waiting(world->polkit) == 2);
+        fake_manager_hold_users(world->manager);
+        fake_polkit_release(world->polkit, FAKE_POLKIT_YES);
+        fake_polkit_release(world->polkit, FAKE_POLKIT_YES);
+        AWAIT(fake_manager_get_n_held(world->manager) == 2);
+        client_free(alice);
+        AWAIT(quotas_get(manager_get_quotas(world->manager), ALICE, QUOTA_CALLS) == 0);
+        world_stop(world);
+        g_assert_cmpuint(answers->len, ==, 0);
+}
+
+/* A refusal quotes what it is about, in part if that is long: whole characters, or no bus would carry it. */
+static void test_refusals_that_quote(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(Client) alice = client_new(world, ALICE);
+
+        for (unsigned n = 60; n <= 64; n++) {
+                g_autofree char *head = g_strnfill(n, 'x'), *text = g_strconcat(head, "\u20ac\u20ac", NULL);
+
+                assert_answer_has(client_call(alice, NULL, NULL, "GetRuntime", "s", text), RM_ERROR_NO_SUCH_RUNTIME);
+                assert_answer_has(client_call(alice, NULL, NULL, "ListRuntimes", "a{sv}", 1, text, "s", ""), RM_ERROR_INVALID_OPTION);
+                assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, "User", "s", text), RM_ERROR_INVALID_OPTION);
+                assert_answer_has(client_call(alice, NULL, NULL, "StartRuntime", "sa{sv}", "command", 1, text, "s", ""), RM_ERROR_INVALID_OPTION);
+        }
+}
+
 /* Before it is known who calls, and all at once. */
 static void test_order(void) {
         g_autoptr(World) world = world_new(NULL);
@@ -342,6 +404,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/users/an-administrator-with-the-word-of-polkit", test_manage);
         g_test_add_func("/users/start/for-whom", test_start);
         g_test_add_func("/users/start/waits-for-the-user", test_start_waits_for_the_user);
+        g_test_add_func("/users/start/asked-about-once", test_start_is_asked_about_once);
+        g_test_add_func("/users/start/ends-with-its-verdict", test_start_ends_with_its_verdict);
+        g_test_add_func("/users/refusals-that-quote", test_refusals_that_quote);
         g_test_add_func("/users/callers/their-calls-stay-in-order", test_order);
         g_test_add_func("/users/callers/too-many-calls-before-they-are-known", test_too_many_before);
         g_test_add_func("/users/callers/gone-before-they-are-known", test_vanished);

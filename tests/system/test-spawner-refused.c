@@ -2,8 +2,10 @@
 
 /* A daemon that has been taken over, as the spawner meets it: what it is refused, and that nothing comes of it. */
 
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -51,6 +53,18 @@ static void test_refusals(void) {
         start.pid = 1;
         assert_refused(s, &start, EINVAL);
         g_assert_true(spawner_is_gone("/run/spawner-test/u0_x"));
+}
+
+/* A service has a user of its own while it runs, whom NSS knows: it isn't one of those who log in. */
+static void test_users_of_services(void) {
+        g_autoptr(Spawner) s = spawner_new();
+
+        g_assert_true(g_spawn_command_line_sync("systemd-run --quiet --unit=own-user -p DynamicUser=yes -p User=own-user sleep 1000", NULL, NULL, NULL, NULL));
+        if (!getpwnam("own-user"))
+                g_test_skip("NSS doesn't know the users of systemd's services here");
+        else
+                spawner_assert_user(s, "own-user", 0, EPERM);
+        g_assert_true(g_spawn_command_line_sync("systemctl stop own-user.service", NULL, NULL, NULL, NULL));
 }
 
 static void assert_no_scope(Spawner *s, struct spawner_start *start, pid_t pid, int error) {
@@ -137,6 +151,57 @@ static void test_strangers_and_broken_messages(void) {
         spawner_assert_user(s, "alice", 0, 0);
 }
 
+/* Whatever of it is alice's, she may stop. */
+static pid_t stop_all_of(uid_t uid) {
+        pid_t pid = fork();
+
+        g_assert_cmpint(pid, >=, 0);
+        if (pid != 0)
+                return pid;
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (setresuid(uid, uid, uid) < 0)
+                _exit(1);
+        for (;;)
+                (void) kill(-1, SIGSTOP);
+}
+
+/* More starts than there may be at a time, each stopped as soon as it is somebody's; who asks next is answered. */
+static void test_stopped_keepers(void) {
+        g_autoptr(Spawner) s = spawner_new();
+        enum { N = 40 };
+        Fixture *keepers[N];
+        unsigned ended = 0;
+        pid_t stopper = stop_all_of(s->alice);
+
+        for (unsigned i = 0; i < N; i++) {
+                g_autofree char *id = g_strdup_printf("stopped%u", i), *unit = spawner_unit_of(s, id), *name = spawner_name_of(s, id);
+                struct spawner_start start = spawner_request(s, unit);
+
+                keepers[i] = spawner_keeper_new(s, name, "exec sleep 1000");
+                spawner_send_start(s, &start, keepers[i]);
+        }
+        spawner_send(s, &(struct spawner_user){.type = SPAWNER_USER, .uid = s->alice}, sizeof(struct spawner_user), NULL, 0);
+        spawner_wait_for(s, SPAWNER_USER_IS);
+        g_assert_cmpint(s->answer.user.error, ==, 0);
+        for (unsigned i = 0; i < N; i++) {
+                g_autofree char *id = g_strdup_printf("stopped%u", i), *unit = spawner_unit_of(s, id);
+
+                spawner_send_unit(s, SPAWNER_KILL, unit);
+        }
+        while (ended < N) {
+                spawner_wait(s, 0);
+                ended += s->answer.type == SPAWNER_FAILED || s->answer.type == SPAWNER_GONE;
+        }
+        g_assert_cmpint(kill(stopper, SIGKILL), ==, 0);
+        g_assert_cmpint(waitpid(stopper, NULL, 0), ==, stopper);
+        for (unsigned i = 0; i < N; i++) {
+                g_autofree char *id = g_strdup_printf("stopped%u", i), *unit = spawner_unit_of(s, id);
+
+                spawner_send_unit(s, SPAWNER_REMOVE, unit);
+                spawner_keeper_free(keepers[i]);
+        }
+}
+
 int main(int argc, char *argv[]) {
         const char *why;
 
@@ -147,8 +212,10 @@ int main(int argc, char *argv[]) {
                 return 0;
         }
         g_test_add_func("/spawner-refused/requests beyond the daemon's rights are refused", test_refusals);
+        g_test_add_func("/spawner-refused/the users of services are no users", test_users_of_services);
         g_test_add_func("/spawner-refused/a scope takes no process but its keeper", test_scope_takes_no_other_process);
         g_test_add_func("/spawner-refused/a unit that is there isn't made again", test_same_unit_twice);
+        g_test_add_func("/spawner-refused/a user who stops its keepers holds up nobody", test_stopped_keepers);
         g_test_add_func("/spawner-refused/strangers and broken messages are shown out", test_strangers_and_broken_messages);
         return g_test_run();
 }

@@ -142,6 +142,11 @@ static void test_uids(void) {
         g_assert_cmpint(check_uid(&usual, 1), ==, -EPERM);
         g_assert_cmpint(check_uid(&usual, 999), ==, -EPERM);
         g_assert_cmpint(check_uid(&usual, 1234), ==, -EPERM);
+        /* Those that systemd gives to services (DynamicUser=). */
+        g_assert_cmpint(check_uid(&usual, 61183), ==, 0);
+        g_assert_cmpint(check_uid(&usual, 61184), ==, -EPERM);
+        g_assert_cmpint(check_uid(&usual, 65519), ==, -EPERM);
+        g_assert_cmpint(check_uid(&usual, 65520), ==, 0);
         g_assert_cmpint(check_uid(&usual, 65534), ==, -EPERM);
         g_assert_cmpint(check_uid(&usual, 65535), ==, -EPERM);
         g_assert_cmpint(check_uid(&usual, UINT32_MAX), ==, -EPERM);
