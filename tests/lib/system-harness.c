@@ -20,7 +20,7 @@
 #define MANAGER "runtime-manager.service"
 #define SPAWNER "runtime-spawner.service"
 #define RULES "/etc/polkit-1/rules.d/10-test.rules"
-#define CONFIGURATION "/etc/runtime-manager/runtime-manager.conf.d/50-test.conf"
+#define CONFIGURATION SYSCONFDIR "/runtime-manager.conf.d/50-test.conf"
 #define CASE_TIMEOUT_USEC (UINT64_C(240) * G_USEC_PER_SEC)
 
 int system_shell(const char *script, char **ret_output) {
