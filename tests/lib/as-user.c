@@ -294,7 +294,11 @@ char *as_user_wait_ready(AsUser *user, const char *path) {
 }
 
 void as_user_stop(AsUser *user, const char *path) {
-        g_variant_unref(as_user_call(user, path, "Stop", g_variant_new_parsed("({'TimeoutStopUSec': <uint64 0>},)")));
+        g_auto(Outcome) outcome = as_user_try(user, path, "Stop", g_variant_new_parsed("({'TimeoutStopUSec': <uint64 0>},)"));
+
+        /* It may have ended by itself. */
+        if (!outcome.reply && strcmp(outcome.error, RM_ERROR_PREFIX "BadState") != 0)
+                g_error("%s: Stop of %s failed with %s: %s", user->name, path, outcome.error, outcome.message);
         g_variant_unref(as_user_wait_ended(user, path));
 }
 

@@ -150,6 +150,7 @@ static void test_admin(System *s, gconstpointer data) {
         g_variant_unref(as_user_call(carol, path, "SetLimits", g_variant_new_parsed("({'TasksMax': <uint64 60>},)")));
         g_free(as_user_call_fails(s->bob, path, "Stop", g_variant_new_parsed("(@a{sv} {},)"), "org.freedesktop.DBus.Error.UnknownObject"));
         details = system_run("journalctl --sync; journalctl -q -o cat -u polkit | grep 'start-as-user for carol' | tail -n 1");
+        g_test_message("%s", details);
         g_assert_nonnull(strstr(details, "kind=command"));
         g_assert_nonnull(strstr(details, "user=alice"));
         as_user_stop(carol, path);
