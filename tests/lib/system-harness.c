@@ -20,6 +20,8 @@
 #define MANAGER "runtime-manager.service"
 #define SPAWNER "runtime-spawner.service"
 #define RULES "/etc/polkit-1/rules.d/10-test.rules"
+/* Its own unit throws away what rules log. */
+#define POLKIT_UNIT "/run/systemd/system/polkit.service.d/50-test.conf"
 #define CONFIGURATION SYSCONFDIR "/runtime-manager.conf.d/50-test.conf"
 #define CASE_TIMEOUT_USEC (UINT64_C(240) * G_USEC_PER_SEC)
 
@@ -114,7 +116,7 @@ void system_write_file(const char *path, const char *text) {
 
 /* It reads its rules when a file changes, but tells nobody reliably when it has. */
 static void restart_polkit(void) {
-        g_free(system_run("systemctl reset-failed polkit; systemctl restart polkit"));
+        g_free(system_run("systemctl daemon-reload; systemctl reset-failed polkit; systemctl restart polkit"));
 }
 
 static char *now(void) {
@@ -131,7 +133,7 @@ static char *noted(const char *file) {
 }
 
 void system_set_polkit_rule(const char *body) {
-        g_autofree char *begin = now();
+        g_autofree char *begin = now(), *exec = NULL;
         g_autofree char *text =
                 g_strdup_printf("polkit.addRule(function(action, subject) {\n"
                                 "    if (action.id.indexOf(\"" RM_BUS_NAME ".\") != 0)\n"
@@ -142,6 +144,8 @@ void system_set_polkit_rule(const char *body) {
                                 "});\n",
                                 body);
 
+        exec = system_run("sed -n 's/^ExecStart=\\([^ ]*\\).*/[Service]\\nExecStart=\\nExecStart=\\1/p' $(systemctl show -P FragmentPath polkit)");
+        system_write_file(POLKIT_UNIT, exec);
         system_write_file(RULES, text);
         g_assert_true(g_file_set_contents(STATE "/rule-since", begin, -1, NULL));
         restart_polkit();

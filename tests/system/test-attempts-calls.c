@@ -104,6 +104,7 @@ static void test_polkit_calls(System *s, gconstpointer data) {
         }
         for_none = system_count_checks(NULL) - for_none;
         g_assert_cmpuint(for_real, ==, for_none);
+        g_assert_cmpuint(for_real, ==, G_N_ELEMENTS(methods));
 }
 
 static GDBusInterfaceInfo *introspect_runtime(Victim *v, GDBusNodeInfo **ret_node) {
