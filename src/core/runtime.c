@@ -411,12 +411,14 @@ int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, 
         int r;
 
         /* Not before its keeper has set those that it was started with. */
-        r = runtime->scope && runtime->scope_up && runtime->started ? scope_set_limits(runtime->scope, limits, keys, done, userdata) : -ENOTCONN;
+        if (!runtime->scope || !runtime->scope_up || !runtime->started)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has no scope to limit (state %s).", runtime->options->id,
+                                         runtime_state_to_string(runtime->state));
+        r = scope_set_limits(runtime->scope, limits, keys, done, userdata);
         if (r == -EBUSY)
                 return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "Other limits are just being set; try again.");
         if (r < 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime \"%s\" has no scope to limit (state %s).", runtime->options->id,
-                                         runtime_state_to_string(runtime->state));
+                return sd_bus_error_set(reterr, RM_ERROR_BAD_STATE, "systemd can't be asked to set limits at the moment; try again.");
         return 0;
 }
 

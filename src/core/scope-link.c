@@ -34,6 +34,7 @@ struct ScopeLink {
         int socket_fd;
         sd_event_source *source;
         sd_event_source *retry_timer;
+        uint64_t connected_usec;
         GQueue queue; /* Outgoing */
         size_t queued;
         unsigned queued_fds;
@@ -117,12 +118,6 @@ static void scope_link_close(ScopeLink *link) {
 static void scope_link_retry_later(ScopeLink *link) {
         (void) sd_event_source_set_time_relative(link->retry_timer, RETRY_USEC);
         (void) sd_event_source_set_enabled(link->retry_timer, SD_EVENT_ONESHOT);
-}
-
-static void scope_link_lose(ScopeLink *link) {
-        scope_link_close(link);
-        scope_link_retry_later(link);
-        link->handler->on_lost(link->userdata);
 }
 
 static int send_now(int socket_fd, const void *message, size_t size, const int *fds) {
@@ -212,6 +207,27 @@ static int scope_link_receive(ScopeLink *link) {
         return r < 0 ? r : 1;
 }
 
+static uint64_t loop_usec(ScopeLink *link) {
+        uint64_t usec = 0;
+
+        (void) sd_event_now(link->event, CLOCK_MONOTONIC, &usec);
+        return usec;
+}
+
+static int scope_link_connect(ScopeLink *link);
+
+/* systemd listens for a spawner that was killed, and starts the next one for us: nobody need notice. One that doesn't live long isn't hurried. */
+static void scope_link_lose(ScopeLink *link) {
+        bool lived = loop_usec(link) - link->connected_usec >= RETRY_USEC;
+
+        scope_link_close(link);
+        link->handler->on_lost(link->userdata);
+        if (lived && scope_link_connect(link) >= 0)
+                link->handler->on_connected(link->userdata);
+        else
+                scope_link_retry_later(link);
+}
+
 static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         ScopeLink *link = userdata;
         int r = 1;
@@ -251,6 +267,7 @@ static int scope_link_connect(ScopeLink *link) {
         if (r < 0)
                 return r;
         link->socket_fd = TAKE_FD(fd);
+        link->connected_usec = loop_usec(link);
         return 0;
 }
 

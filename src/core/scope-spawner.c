@@ -230,7 +230,7 @@ static void on_lost(void *userdata) {
                         scope_fail_start(scope, "The connection to the spawner was lost while the runtime was being started.");
         }
         fail_questions(bus);
-        scope_bus_end_ask(bus, false);
+        scope_bus_end_ask(bus, true);
 }
 
 static void on_connected(void *userdata) {
@@ -381,8 +381,9 @@ void scope_bus_remove_folder(ScopeBus *bus, const char *unit) {
                 (void) send_unit(bus, SPAWNER_REMOVE, unit);
 }
 
+/* When the service is stopped, its spawner is stopped after it. If it can't be asked, then because it died or is being restarted too: in doubt runtimes live. */
 static int on_restart_timer(sd_event_source *source, uint64_t usec, void *userdata) {
-        scope_bus_end_ask(userdata, false);
+        scope_bus_end_ask(userdata, true);
         return 0;
 }
 
@@ -394,5 +395,5 @@ void scope_spawner_ask_restart(ScopeBus *bus) {
         if (r >= 0)
                 r = scope_link_send(bus->link, &type, sizeof(type), NULL);
         if (r < 0)
-                scope_bus_end_ask(bus, false);
+                scope_bus_end_ask(bus, true);
 }

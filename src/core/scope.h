@@ -68,7 +68,7 @@ ScopeBus *scope_bus_free(ScopeBus *bus);
 bool scope_bus_is_connected(const ScopeBus *bus);
 
 /* Why a process is being stopped: whether a job that restarts its unit is under way (systemctl restart), as systemd says. False if it is another job, or
- * none, or if there is nobody to ask. func is called once; not after scope_bus_free(). One question at a time. */
+ * none, or if systemd can't be asked; true if the spawner can't be. func is called once; not after scope_bus_free(). One question at a time. */
 typedef void (*ScopeRestartFunc)(void *userdata, bool restart);
 void scope_bus_ask_restart(ScopeBus *bus, pid_t pid, ScopeRestartFunc func, void *userdata);
 

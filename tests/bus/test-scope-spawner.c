@@ -378,7 +378,7 @@ static void test_lost_while_starting(void) {
         scope_bus_find_user(f->bus, 1, NULL, on_user, f);
         g_assert_cmpint(f->error, ==, EIO);
         scope_bus_ask_restart(f->bus, getpid(), on_restart, f);
-        g_assert_true(g_str_has_suffix(f->seen->str, " stop"));
+        g_assert_true(g_str_has_suffix(f->seen->str, " restart"));
         AWAIT(accepted(f));
 }
 

@@ -272,9 +272,11 @@ char *as_user_start_shell(AsUser *user, const char *script) {
 }
 
 static GVariant *wait_runtime(AsUser *user, const char *path, const char *until) {
-        g_autofree char *id = as_user_get_string(user, path, "Id");
+        g_autofree char *own = g_strdup_printf("u%u_", (unsigned) user->uid);
+        const char *name = strrchr(path, '/') + 1;
 
-        return as_user_call(user, NULL, "WaitRuntime", g_variant_new("(ss)", id, until));
+        /* Of others' runtimes the manager takes the name alone. */
+        return as_user_call(user, NULL, "WaitRuntime", g_variant_new("(ss)", g_str_has_prefix(name, own) ? name + strlen(own) : name, until));
 }
 
 GVariant *as_user_wait_ended(AsUser *user, const char *path) {
@@ -292,7 +294,11 @@ char *as_user_wait_ready(AsUser *user, const char *path) {
 }
 
 void as_user_stop(AsUser *user, const char *path) {
-        g_variant_unref(as_user_call(user, path, "Stop", g_variant_new_parsed("({'TimeoutStopUSec': <uint64 0>},)")));
+        g_auto(Outcome) outcome = as_user_try(user, path, "Stop", g_variant_new_parsed("({'TimeoutStopUSec': <uint64 0>},)"));
+
+        /* It may have ended by itself. */
+        if (!outcome.reply && strcmp(outcome.error, RM_ERROR_PREFIX "BadState") != 0)
+                g_error("%s: Stop of %s failed with %s: %s", user->name, path, outcome.error, outcome.message);
         g_variant_unref(as_user_wait_ended(user, path));
 }
 

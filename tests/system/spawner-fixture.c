@@ -25,14 +25,13 @@ const char *spawner_prepare(void) {
 }
 
 uid_t spawner_user(const char *name, gid_t *ret_group) {
-        const struct passwd *entry = getpwnam(name);
+        g_autofree char *line = getpwnam(name) ? g_strdup_printf("usermod --append --groups audio %s", name)
+                                               : g_strdup_printf("useradd --create-home --shell /bin/bash --groups audio %s", name);
+        const struct passwd *entry;
 
-        if (!entry) {
-                g_autofree char *line = g_strdup_printf("useradd --create-home --shell /bin/bash --groups audio %s", name);
-
-                g_assert_true(g_spawn_command_line_sync(line, NULL, NULL, NULL, NULL));
-                entry = getpwnam(name);
-        }
+        /* Other tests may have made the user, in fewer groups. */
+        g_assert_true(g_spawn_command_line_sync(line, NULL, NULL, NULL, NULL));
+        entry = getpwnam(name);
         g_assert_nonnull(entry);
         if (ret_group)
                 *ret_group = entry->pw_gid;

@@ -193,8 +193,8 @@ static void test_folders(System *s, gconstpointer data) {
                 "rm -r " RUNTIMES_FOLDER,
                 "mv " RUNTIMES_FOLDER " /tmp",
                 "touch /run/runtime-manager-spawner/x",
-                "touch /etc/runtime-manager/runtime-manager.conf",
-                "touch /usr/share/runtime-manager/kinds/command.kind",
+                "touch " SYSCONFDIR "/runtime-manager.conf",
+                "touch " DATADIR "/kinds/command.kind",
         };
         g_autofree char *name = NULL, *record = NULL, *folder = NULL, *other_mode = NULL;
         g_auto(Victim) v = {0};
