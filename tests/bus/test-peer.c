@@ -352,7 +352,6 @@ static void test_the_window_of_a_uid(void) {
                         peer_sent(peers[i], LIMIT_WINDOW - 1);
         }
         g_assert_cmpuint(peer_get_room(peers[4]), ==, 4);
-        g_assert_false(peer_is_full(peers[4]));
         peer_sent(peers[4], 4);
         g_assert_true(peer_is_full(peers[4]));
         g_assert_cmpuint(peer_get_room(peers[4]), ==, 0);
@@ -375,9 +374,7 @@ static void test_the_window_of_a_uid(void) {
 }
 
 static gboolean all_read(Client *const *clients, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                client_reads(clients[i]);
-        return TRUE;
+        return n == 0 || (client_reads(clients[n - 1]) && all_read(clients, n - 1));
 }
 
 /* What is worth no ping by itself is asked about when there is much of it in all. */
