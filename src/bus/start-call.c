@@ -130,7 +130,7 @@ static bool is_self(const char *user_name) {
 
 static int check_user(const Bus *bus, uid_t uid, const char *user_name, sd_bus_error *reterr) {
         if (!bus->many_users && user_name && !is_self(user_name))
-                return sd_bus_error_set(reterr, RM_ERROR_INVALID_OPTION,
+                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED,
                                         "The option User is for the service of the system bus; here runtimes are for the user of the session alone.");
         if (bus->many_users && uid == 0 && !user_name)
                 return sd_bus_error_set(reterr, RM_ERROR_INVALID_OPTION, "Say User=root if root is meant, or which user the runtime is for.");

@@ -217,6 +217,43 @@ static void test_stopped_by_somebody(void) {
         AWAIT_SEEN(fixture, "stopping gone:success");
 }
 
+/* To each connection of the bus, by somebody who isn't systemd; it has gone out before anything that is sent from now on. */
+static void tell_everybody(const char *path, const char *interface, const char *member, GVariant *arguments) {
+        g_autoptr(GVariant) body = g_variant_ref_sink(arguments), reply = NULL;
+        g_autoptr(GDBusConnection) other = NULL;
+        g_autoptr(GVariantIter) names = NULL;
+        g_autoptr(GError) error = NULL;
+        const char *name;
+
+        other = g_dbus_connection_new_for_address_sync(
+                private_bus_address(), G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL, NULL, &error);
+        g_assert_no_error(error);
+        reply = g_dbus_connection_call_sync(other, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "ListNames", NULL, NULL,
+                                            G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+        g_assert_no_error(error);
+        g_variant_get(reply, "(as)", &names);
+        while (g_variant_iter_loop(names, "&s", &name))
+                if (name[0] == ':')
+                        g_assert_true(g_dbus_connection_emit_signal(other, name, path, interface, member, body, NULL));
+        g_clear_pointer(&reply, g_variant_unref);
+        reply = g_dbus_connection_call_sync(other, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId", NULL, NULL,
+                                            G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+        g_assert_no_error(error);
+}
+
+static void test_forged(void) {
+        g_autoptr(Fixture) fixture = active_new(FAKE_START);
+        g_autofree char *path = NULL;
+
+        g_assert_cmpint(sd_bus_path_encode("/org/freedesktop/systemd1/unit", A, &path), >=, 0);
+        tell_everybody(path, "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                       g_variant_new_parsed("('org.freedesktop.systemd1.Unit', {'ActiveState': <'inactive'>}, @as [])"));
+        fake_systemd_tell_state(fixture->fake, A, "deactivating");
+        AWAIT_SEEN(fixture, "stopping");
+        fake_systemd_end_unit(fixture->fake, A, "inactive", "timeout");
+        AWAIT_SEEN(fixture, "stopping gone:timeout");
+}
+
 static void test_stop(void) {
         g_autoptr(Fixture) fixture = active_new(FAKE_START);
 
@@ -377,6 +414,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/scope/start/no-oom-policy", test_no_oom_policy);
         g_test_add_func("/scope/results", test_results);
         g_test_add_func("/scope/stopped-by-somebody", test_stopped_by_somebody);
+        g_test_add_func("/scope/told-by-somebody-else", test_forged);
         g_test_add_func("/scope/stop-is-asked-for-once", test_stop);
         g_test_add_func("/scope/kill", test_kill);
         g_test_add_func("/scope/others-are-left-alone", test_others_are_left_alone);

@@ -28,6 +28,9 @@
 
 #include "as-user-raw.h"
 
+/* That go with a call that has a handle. */
+#define CALL_FDS 8
+
 typedef struct Seen {
         char *sender, *path, *interface, *member;
         GVariant *body;
@@ -102,6 +105,32 @@ static GDBusMessage *on_message(GDBusConnection *bus, GDBusMessage *message, gbo
         return message;
 }
 
+static gboolean has_handles(GVariant *value) {
+        if (g_variant_is_of_type(value, G_VARIANT_TYPE_HANDLE))
+                return TRUE;
+        if (!g_variant_is_container(value))
+                return FALSE;
+        for (gsize i = 0; i < MIN(g_variant_n_children(value), 16); i++) {
+                g_autoptr(GVariant) child = g_variant_get_child_value(value, i);
+
+                if (has_handles(child))
+                        return TRUE;
+        }
+        return FALSE;
+}
+
+/* For whatever handles there are, and more. */
+static void attach_fds(GDBusMessage *message) {
+        g_autoptr(GUnixFDList) list = g_unix_fd_list_new();
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+        for (unsigned i = 0; i < CALL_FDS && fd >= 0; i++)
+                (void) g_unix_fd_list_append(list, fd, NULL);
+        if (fd >= 0)
+                (void) close(fd);
+        g_dbus_message_set_unix_fd_list(message, list);
+}
+
 static GDBusMessage *new_call(GVariant *arguments, int *ret_timeout_msec) {
         const char *destination, *path, *interface, *method;
         g_autoptr(GVariant) body = NULL;
@@ -112,6 +141,8 @@ static GDBusMessage *new_call(GVariant *arguments, int *ret_timeout_msec) {
         message = g_dbus_message_new_method_call(destination, path, interface, method);
         if (interactive)
                 g_dbus_message_set_flags(message, G_DBUS_MESSAGE_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION);
+        if (has_handles(body))
+                attach_fds(message);
         g_dbus_message_set_body(message, body);
         return message;
 }

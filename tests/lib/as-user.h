@@ -37,7 +37,7 @@ const char *as_user_get_bus_name(AsUser *user);
 uid_t as_user_get_uid(AsUser *user);
 pid_t as_user_get_pid(AsUser *user);
 
-/* Methods of the service; path NULL: the Manager. */
+/* Methods of the service; path NULL: the Manager. With a handle in the arguments go fds. */
 Outcome as_user_try(AsUser *user, const char *path, const char *method, GVariant *arguments);
 GVariant *as_user_call(AsUser *user, const char *path, const char *method, GVariant *arguments);
 /* Must fail with this error (a name without a dot is one of ours). The message, for people. */

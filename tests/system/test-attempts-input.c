@@ -10,6 +10,7 @@
 #include "victim.h"
 
 #define SERVICE "runtime-manager.service"
+#define INVALID_ARGS "org.freedesktop.DBus.Error.InvalidArgs"
 
 static Outcome start_with(AsUser *user, const char *options) {
         g_autoptr(GVariant) given = g_variant_ref_sink(g_variant_new_parsed(options));
@@ -27,8 +28,7 @@ static void check_invalid(Outcome outcome, const char *what) {
         if (owned.reply)
                 g_error("this was taken: %s", what);
         g_test_message("%s: %s", owned.error, owned.message);
-        if (strcmp(owned.error, RM_ERROR_INVALID_OPTION) != 0 && strcmp(owned.error, RM_ERROR_LIMIT_EXCEEDED) != 0 &&
-            strcmp(owned.error, "org.freedesktop.DBus.Error.InvalidArgs") != 0)
+        if (strcmp(owned.error, RM_ERROR_INVALID_OPTION) != 0 && strcmp(owned.error, RM_ERROR_LIMIT_EXCEEDED) != 0 && strcmp(owned.error, INVALID_ARGS) != 0)
                 g_error("%s failed otherwise: %s, %s", what, owned.error, owned.message);
         /* One line for a log. */
         g_assert_null(strpbrk(owned.message, "\n\r\033"));
@@ -287,6 +287,34 @@ static void test_start_flood(System *s, gconstpointer data) {
         g_assert_cmpuint(refused, >, 0);
 }
 
+static char *service_fds(void) {
+        return system_run("ls /proc/%u/fd | wc -l", system_service_pid(SERVICE));
+}
+
+/* A handle for where no fd belongs: refused, and what came is closed. */
+static void test_fds(System *s, gconstpointer data) {
+        static const char *const calls[][3] = {
+                {"StartRuntime", "('command', {'Command': <['true']>, 'Input': <handle 0>})", RM_ERROR_INVALID_OPTION},
+                {"StopRuntime", "('x', {'A': <handle 0>})", RM_ERROR_NO_SUCH_RUNTIME},
+                {"Subscribe", "(handle 0,)", INVALID_ARGS},
+                {"WaitRuntime", "(handle 0, [handle 0, handle 0])", INVALID_ARGS},
+        };
+        g_autofree char *before = NULL, *after = NULL;
+        g_auto(Victim) v = {0};
+
+        victim_init(&v, s);
+        before = service_fds();
+        for (unsigned i = 0; i < 200; i++)
+                for (size_t k = 0; k < G_N_ELEMENTS(calls); k++) {
+                        g_auto(Outcome) outcome = as_user_try(s->bob, NULL, calls[k][0], g_variant_new_parsed(calls[k][1]));
+
+                        g_assert_null(outcome.reply);
+                        g_assert_cmpstr(outcome.error, ==, calls[k][2]);
+                }
+        after = service_fds();
+        g_assert_cmpstr(after, ==, before);
+}
+
 /* A runtime that says on its control socket, and on its output, what nobody should. */
 static void test_hostile_runtime(System *s, gconstpointer data) {
         g_autofree char *path = as_user_start_shell(s->bob, "head -c 3000000 /dev/urandom; printf '\\033]0;x\\007\\n\\0\\377\\n'; echo end; exec tail -f"
@@ -328,6 +356,7 @@ int main(int argc, char *argv[]) {
                 {"pings-that-are-never-answered", test_unanswered_pings, NULL},
                 {"calls-that-stay-open", test_open_calls, NULL},
                 {"a-flood-of-starts", test_start_flood, NULL},
+                {"fds-where-none-belong", test_fds, NULL},
                 {"a-runtime-that-prints-anything", test_hostile_runtime, NULL},
         };
 
