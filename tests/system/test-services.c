@@ -270,7 +270,7 @@ static void test_pipes_quota(System *s, gconstpointer data) {
         g_variant_unref(as_user_call(s->bob, his, "OpenInput", NULL));
         as_user_raw_close(s->alice);
         gone = g_strdup_printf("busctl --system list --unique --no-legend | cut -d\" \" -f1 | grep -cxF %s || true", name);
-        system_wait_output(gone, "0\n");
+        system_wait_output(gone, "0");
         g_variant_unref(as_user_call(s->alice, path, "OpenInput", NULL));
 }
 
