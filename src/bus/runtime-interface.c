@@ -249,7 +249,10 @@ static void on_limits_set(void *userdata, const sd_bus_error *error) {
         LimitsCall *limits = userdata;
         Runtime *runtime = manager_get(limits->bus->manager, limits->name);
 
-        if (error)
+        if (error && sd_bus_error_has_name(error, SD_BUS_ERROR_DISCONNECTED))
+                (void) sd_bus_reply_method_errorf(limits->call, RM_ERROR_BAD_STATE, "It isn't known whether the limits were set: %s; try again.",
+                                                  error->message);
+        else if (error)
                 (void) sd_bus_reply_method_errorf(limits->call, RM_ERROR_INVALID_OPTION, "systemd refused the limits: %s", error->message);
         else {
                 if (runtime)

@@ -103,6 +103,8 @@ static int refuse_user(const StartCall *waiting, int error, sd_bus_error *reterr
                 return sd_bus_error_setf(reterr, RM_ERROR_INVALID_OPTION, "There is no user %s; say by the option User for whom the runtime is.", name);
         case EPERM:
                 return sd_bus_error_setf(reterr, SD_BUS_ERROR_ACCESS_DENIED, "The service doesn't start runtimes for the user %s.", name);
+        case EIO:
+                return sd_bus_error_set(reterr, RM_ERROR_START_FAILED, "There is no connection to the spawner just now; try again in a moment.");
         default:
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "It can't be found out who the user %s is: %s.", name, g_strerror(error));
         }

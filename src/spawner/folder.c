@@ -37,6 +37,7 @@ struct Folders {
         sd_event *event;
         Children *children;
         int fd;
+        char *records; /* path, or NULL */
         uint64_t n_removed;
         GQueue *waiting; /* Removal */
         GList *running;  /* Removal */
@@ -203,25 +204,56 @@ static int folders_put_away(Folders *folders, const char *name, uid_t uid) {
         }
 }
 
-static void folders_sweep(Folders *folders) {
-        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+/* The names in the folder of all folders for which this is so. */
+static GPtrArray *folders_find(const Folders *folders, bool (*is_meant)(const char *name)) {
+        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
         struct dirent *entry;
         int fd = openat(folders->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 
         if (!dir) {
                 fd_close(fd);
-                return;
+                return names;
         }
         while ((entry = readdir(dir)))
-                if (entry->d_name[0] == '.' && g_ascii_isdigit(entry->d_name[1]))
+                if (is_meant(entry->d_name))
                         g_ptr_array_add(names, g_strdup(entry->d_name));
         closedir(dir);
+        return names;
+}
+
+static bool is_put_away(const char *name) {
+        return name[0] == '.' && g_ascii_isdigit(name[1]);
+}
+
+static bool is_of_runtime(const char *name) {
+        return name[0] == 'u' && g_ascii_isdigit(name[1]);
+}
+
+static void folders_sweep(Folders *folders) {
+        g_autoptr(GPtrArray) names = folders_find(folders, is_put_away);
+
         for (guint i = 0; i < names->len; i++)
                 folders_queue(folders, names->pdata[i], (uid_t) g_ascii_strtoull((const char *) names->pdata[i] + 1, NULL, 10));
 }
 
-int folders_open(sd_event *event, Children *children, const char *path, Folders **ret) {
+void folders_remove_unknown(Folders *folders) {
+        g_autoptr(GPtrArray) names = NULL;
+        _cleanup_close_ int records_fd = -EBADF;
+
+        records_fd = folders->records ? open(folders->records, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -EBADF;
+        if (records_fd < 0)
+                return;
+        names = folders_find(folders, is_of_runtime);
+        for (guint i = 0; i < names->len; i++) {
+                const char *name = names->pdata[i];
+
+                if (faccessat(records_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+                        folders_remove(folders, name, (uid_t) g_ascii_strtoull(name + 1, NULL, 10));
+        }
+}
+
+int folders_open(sd_event *event, Children *children, const char *path, const char *records, Folders **ret) {
         _cleanup_close_ int fd = -EBADF;
         Folders *folders;
         struct stat st;
@@ -232,7 +264,7 @@ int folders_open(sd_event *event, Children *children, const char *path, Folders 
         if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
                 return -EPERM;
         folders = g_new0(Folders, 1);
-        *folders = (Folders){.event = event, .children = children, .fd = TAKE_FD(fd), .waiting = g_queue_new()};
+        *folders = (Folders){.event = event, .children = children, .fd = TAKE_FD(fd), .records = g_strdup(records), .waiting = g_queue_new()};
         folders_sweep(folders);
         *ret = folders;
         return 0;
@@ -252,6 +284,7 @@ Folders *folders_free(Folders *folders) {
         while (!g_queue_is_empty(folders->waiting))
                 removal_free(g_queue_pop_head(folders->waiting));
         g_queue_free(folders->waiting);
+        g_free(folders->records);
         fd_close(folders->fd);
         g_free(folders);
         return NULL;

@@ -10,8 +10,9 @@
 
 typedef struct Folders Folders;
 
-/* path: must be root's, and writable by nobody else; else -EPERM. What an earlier one couldn't remove is removed now. */
-int folders_open(sd_event *event, Children *children, const char *path, Folders **ret);
+/* path: must be root's, and writable by nobody else; else -EPERM. What an earlier one couldn't remove is removed now. records: the daemon's folder,
+ * with one for each runtime that it knows; NULL: nobody knows. */
+int folders_open(sd_event *event, Children *children, const char *path, const char *records, Folders **ret);
 Folders *folders_free(Folders *folders);
 
 /* Makes the folder, empty, mode 0700, the user's. One that is there is put away first. */
@@ -19,3 +20,6 @@ int folders_make(Folders *folders, const char *name, uid_t uid, gid_t gid);
 
 /* The folder is gone from its name at once, and removed in the background. */
 void folders_remove(Folders *folders, const char *name, uid_t uid);
+
+/* Those of runtimes that the daemon doesn't know (any more). It makes its own folder of a runtime before it asks for ours, and removes it before ours. */
+void folders_remove_unknown(Folders *folders);

@@ -29,6 +29,7 @@
 /* Not what the environment says. */
 #define SYSTEM_BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define DAEMON_USER "runtime-manager"
+#define RECORDS "/run/" RM_RUNTIME_DIRECTORY
 
 typedef struct Spawner {
         sd_event *event;
@@ -45,7 +46,7 @@ typedef struct Spawner {
 typedef struct Arguments {
         gboolean version;
         int daemon_uid;
-        char *socket, *runtimes, *systemd_address;
+        char *socket, *runtimes, *records, *systemd_address;
 } Arguments;
 
 static int block_signals(void) {
@@ -123,9 +124,11 @@ static int load_rights(int daemon_uid, Rights *ret) {
 }
 
 static int spawner_make_parts(Spawner *spawner, const Arguments *arguments) {
-        const char *runtimes = arguments->runtimes ?: SPAWNER_RUNTIMES;
+        const char *runtimes = arguments->runtimes ?: SPAWNER_RUNTIMES, *records = arguments->records;
         int r;
 
+        if (!records && !arguments->runtimes)
+                records = RECORDS;
         r = sd_event_default(&spawner->event);
         if (r >= 0)
                 r = sd_event_add_signal(spawner->event, &spawner->terminate_source, SIGTERM, NULL, NULL);
@@ -138,7 +141,7 @@ static int spawner_make_parts(Spawner *spawner, const Arguments *arguments) {
                 return r;
         }
         (void) sd_event_set_watchdog(spawner->event, 1);
-        r = folders_open(spawner->event, spawner->children, runtimes, &spawner->folders);
+        r = folders_open(spawner->event, spawner->children, runtimes, records, &spawner->folders);
         if (r < 0) {
                 log_error(_("The folder %s can't be used: %s."), runtimes, g_strerror(-r));
                 return r;
@@ -198,6 +201,7 @@ static void spawner_done(Spawner *spawner) {
 static void arguments_done(Arguments *arguments) {
         g_free(arguments->socket);
         g_free(arguments->runtimes);
+        g_free(arguments->records);
         g_free(arguments->systemd_address);
 }
 
@@ -207,6 +211,7 @@ static int parse_arguments(int *argc, char ***argv, Arguments *arguments) {
                  N_("PATH")},
                 {"daemon-uid", 0, 0, G_OPTION_ARG_INT, &arguments->daemon_uid, N_("Serve this user, instead of runtime-manager"), N_("UID")},
                 {"runtimes", 0, 0, G_OPTION_ARG_FILENAME, &arguments->runtimes, N_("Make the runtimes' folders here"), N_("PATH")},
+                {"records", 0, 0, G_OPTION_ARG_FILENAME, &arguments->records, N_("Find here which runtimes the daemon knows"), N_("PATH")},
                 {"systemd-address", 0, 0, G_OPTION_ARG_STRING, &arguments->systemd_address, N_("Find the service manager on the bus at this address"),
                  N_("ADDRESS")},
                 {"version", 0, 0, G_OPTION_ARG_NONE, &arguments->version, N_("Show the version"), NULL},

@@ -186,8 +186,10 @@ static void peer_connect(Peer *peer, int fd) {
         peer->pid = credentials.pid;
         if (sd_event_add_io(peer->event, &peer->source, fd, EPOLLIN, on_io, peer) < 0)
                 peer_disconnect(peer);
-        else
+        else {
                 peer_watch(peer);
+                peer->handler->on_connected(peer->userdata);
+        }
 }
 
 static int on_listener(sd_event_source *source, int fd, uint32_t revents, void *userdata) {

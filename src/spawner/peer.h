@@ -12,6 +12,7 @@ typedef struct Peer Peer;
 typedef struct PeerHandler {
         /* A message that check_request() has let pass. fds: SPAWNER_FDS with SPAWNER_START, borrowed; else NULL. */
         void (*on_request)(void *userdata, const SpawnerRequest *request, const int *fds);
+        void (*on_connected)(void *userdata);
         /* The connection has ended, or is replaced by another. */
         void (*on_lost)(void *userdata);
 } PeerHandler;

@@ -181,7 +181,12 @@ static void on_lost(void *userdata) {
                 unit_forget(item->data);
 }
 
-const PeerHandler units_peer_handler = {on_request, on_lost};
+/* What a daemon asked for, and was killed, or we were, before it was done. */
+static void on_connected(void *userdata) {
+        folders_remove_unknown(((Units *) userdata)->context.folders);
+}
+
+const PeerHandler units_peer_handler = {on_request, on_connected, on_lost};
 
 static char *find_cgroup_root(void) {
         g_autofree char *cgroup = NULL;

@@ -67,7 +67,7 @@ void spawner_connect(Spawner *s) {
 }
 
 /* Its socket is made and listened on by us, and passed as systemd passes it: then nobody has to wait for it. */
-static void run(int listener, const char *runtimes) {
+static void run(int listener, const char *runtimes, const char *records) {
         g_autofree char *path = spawner_path(), *uid = g_strdup_printf("%d", DAEMON_UID), *pid = g_strdup_printf("%d", getpid());
 
         if (listener != SD_LISTEN_FDS_START)
@@ -76,7 +76,7 @@ static void run(int listener, const char *runtimes) {
                 (void) fcntl(listener, F_SETFD, 0);
         g_setenv("LISTEN_FDS", "1", TRUE);
         g_setenv("LISTEN_PID", pid, TRUE);
-        execl(path, "runtime-spawner", "--daemon-uid", uid, "--runtimes", runtimes, NULL);
+        execl(path, "runtime-spawner", "--daemon-uid", uid, "--runtimes", runtimes, "--records", records, NULL);
         _exit(72);
 }
 
@@ -92,6 +92,7 @@ Spawner *spawner_new(void) {
         g_assert_cmpint(chmod(s->directory, 0755), ==, 0);
         s->runtimes = g_build_filename("/run", "spawner-test", NULL);
         (void) mkdir(s->runtimes, 0711);
+        s->records = g_build_filename(s->directory, "records", NULL);
 
         fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         (void) g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", s->directory);
@@ -101,7 +102,7 @@ Spawner *spawner_new(void) {
         s->pid = fork();
         g_assert_cmpint(s->pid, >=, 0);
         if (s->pid == 0)
-                run(fd, s->runtimes);
+                run(fd, s->runtimes, s->records);
         fd_close(fd);
         spawner_connect(s);
         return s;
@@ -120,6 +121,7 @@ void spawner_free(Spawner *s) {
         (void) g_rmdir(s->directory);
         g_free(s->directory);
         g_free(s->runtimes);
+        g_free(s->records);
         g_free(s);
 }
 

@@ -22,6 +22,7 @@ typedef union SpawnerAnswer {
 typedef struct Spawner {
         char *directory; /* its socket, and the keepers' */
         char *runtimes;
+        char *records; /* the daemon's; isn't there, unless a test makes it */
         GPid pid;
         int connection;
         uid_t alice;

@@ -351,6 +351,29 @@ static void test_folder_of_before_is_put_away(void) {
         spawner_end(s, unit, f);
 }
 
+/* A daemon that was killed while it forgot a runtime, or a spawner that was killed before it read of it, leaves a folder that nobody will ask for. */
+static void test_unknown_folder_is_removed(void) {
+        g_autoptr(Spawner) s = spawner_new();
+        g_autofree char *unknown = spawner_name_of(s, "unknown"), *known = spawner_name_of(s, "known"),
+                        *unknown_folder = g_build_filename(s->runtimes, unknown, NULL), *known_folder = g_build_filename(s->runtimes, known, NULL),
+                        *file = g_build_filename(unknown_folder, "file", NULL), *record = g_build_filename(s->records, known, NULL);
+
+        g_assert_cmpint(mkdir(unknown_folder, 0700), ==, 0);
+        g_assert_true(g_file_set_contents(file, "x", 1, NULL));
+        g_assert_cmpint(chown(unknown_folder, s->alice, s->alices_group), ==, 0);
+        g_assert_cmpint(mkdir(known_folder, 0700), ==, 0);
+        spawner_connect(s);
+        spawner_assert_user(s, "alice", 0, 0);
+        /* Without the folder of records nothing is known of any. */
+        g_assert_false(spawner_is_gone(unknown_folder));
+        g_assert_cmpint(g_mkdir_with_parents(record, 0700), ==, 0);
+        spawner_connect(s);
+        wait_gone(s, unknown_folder);
+        g_assert_false(spawner_is_gone(known_folder));
+        g_assert_cmpint(rmdir(known_folder) + rmdir(record) + rmdir(s->records), ==, 0);
+        wait_empty(s);
+}
+
 /* As after systemd has lost it: the same unit once more, around the keeper that is in its cgroup. */
 static void test_scope_once_more(void) {
         g_autoptr(Spawner) s = spawner_new();
@@ -488,6 +511,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/spawner/a stop is told, and the end", test_stop_tells);
         g_test_add_func("/spawner/a folder is removed as its user", test_folder_is_removed_as_its_user);
         g_test_add_func("/spawner/what is in the place of a folder is put away", test_folder_of_before_is_put_away);
+        g_test_add_func("/spawner/a folder that the daemon doesn't know is removed", test_unknown_folder_is_removed);
         g_test_add_func("/spawner/a scope can be made once more", test_scope_once_more);
         g_test_add_func("/spawner/a daemon that comes back adopts", test_daemon_comes_back);
         g_test_add_func("/spawner/a start whose daemon is gone is undone", test_daemon_gone_in_the_middle);

@@ -22,7 +22,7 @@ typedef struct Fixture {
         struct sockaddr_un address;
         socklen_t address_size;
         int connection;
-        unsigned requests, lost;
+        unsigned requests, connected, lost;
         uint32_t last_type;
         size_t answers; /* sent from within a request */
         int fds[SPAWNER_FDS];
@@ -51,7 +51,13 @@ static void on_lost(void *userdata) {
         f->lost++;
 }
 
-static const PeerHandler handler = {on_request, on_lost};
+static void on_connected(void *userdata) {
+        Fixture *f = userdata;
+
+        f->connected++;
+}
+
+static const PeerHandler handler = {on_request, on_connected, on_lost};
 
 static int fixture_connect(Fixture *f) {
         int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
