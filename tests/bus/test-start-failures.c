@@ -120,7 +120,7 @@ static void test_another_user(void) {
         g_autofree char *self = g_strdup_printf("{'User': <'%u'>}", (unsigned) getuid());
         g_autoptr(Call) other = daemon_start(daemon, "a", "exit 7", "{'User': <'somebody'>}"), same = NULL;
 
-        call_assert_error(other, "InvalidOption", "option User");
+        call_assert_error(other, "NotSupported", "option User");
         fake_systemd_expect(daemon->fake, FAKE_START_REFUSED);
         same = daemon_start(daemon, "a", "exit 7", self);
         call_assert_error(same, "StartFailed", "Told to refuse it.");

@@ -196,7 +196,7 @@ static void test_forged_for_runtimectl(System *s, gconstpointer data) {
                         *path = as_user_start(s->alice, "command", options_shell("echo begun; exec cat", "{'Id': <'alices_77'>, 'Input': <'pipe'>}"));
         const char *read_log = "cat ~alice/followed";
 
-        g_free(as_user_run(s->alice, "rm -f ~/followed ~/done; { DBUS_SESSION_BUS_ADDRESS=unix:path=/run/dbus/system_bus_socket runtimectl logs --follow "
+        g_free(as_user_run(s->alice, "rm -f ~/followed ~/done; { runtimectl --system logs --follow "
                                      "alices_77 >~/followed 2>&1; echo $? >~/done; } "
                                      "</dev/null >/dev/null 2>&1 &"));
         system_wait_output(read_log, "begun");
