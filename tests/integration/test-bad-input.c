@@ -147,7 +147,6 @@ static const BadStart bad_starts[] = {
         OPTION("owner of no sort", "Owner", "'me'"),
         OPTION("owner's name of two lines", "OwnerName", "'a\\nb'"),
         OPTION("owner's time out of range", "OwnerTimeoutUSec", "uint64 0"),
-        OPTION("user, which is for the system bus", "User", "'nobody'"),
         OPTION("wrong type: a number as text", "MemoryMax", "'100M'"),
         OPTION("wrong type: signed", "TasksMax", "100"),
         OPTION("wrong type: boolean as number", "NoNewPrivileges", "1"),
