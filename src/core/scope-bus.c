@@ -20,6 +20,7 @@
 static int scope_bus_open(ScopeBus *bus);
 
 void scope_bus_close(ScopeBus *bus) {
+        scope_bus_drop_calls(bus);
         bus->job_removed_match = sd_bus_slot_unref(bus->job_removed_match);
         bus->properties_match = sd_bus_slot_unref(bus->properties_match);
         bus->disconnected_match = sd_bus_slot_unref(bus->disconnected_match);
@@ -57,15 +58,20 @@ void scope_bus_ask_later(ScopeBus *bus) {
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         ScopeBus *bus = userdata;
         g_autoptr(GList) scopes = NULL;
+        bool is_new = !bus->bus || bus->is_another;
 
         if (!bus->bus && scope_bus_open(bus) < 0) {
                 scope_bus_close(bus);
                 scope_bus_schedule_retry(bus);
                 return 0;
         }
+        bus->is_another = false;
         scopes = g_hash_table_get_values(bus->by_unit);
         for (GList *scope = scopes; scope; scope = scope->next)
-                scope_resync(scope->data);
+                if (is_new)
+                        scope_resync(scope->data);
+                else
+                        scope_ask_again(scope->data);
         return 0;
 }
 
@@ -92,6 +98,7 @@ static int on_owner_changed(sd_bus_message *message, void *userdata, sd_bus_erro
         g_free(bus->systemd);
         bus->systemd = g_strdup(new);
         /* Until the name was taken we heard nothing. */
+        bus->is_another = true;
         scope_bus_schedule_retry(bus);
         return 0;
 }

@@ -31,6 +31,9 @@ typedef struct ScopeBackend {
         int (*set_limits)(Scope *scope, const LimitSet *limits, unsigned keys);
 } ScopeBackend;
 
+/* A call of systemd, from when it is asked for until it is answered or nobody waits for that any more. */
+typedef struct ScopeCall ScopeCall;
+
 struct ScopeBus {
         const ScopeBackend *backend;
         sd_event *event;
@@ -46,12 +49,14 @@ struct ScopeBus {
         sd_bus_slot *disconnected_match;
         sd_bus_slot *owner_match;
         sd_bus_slot *filter;
-        char *systemd; /* its unique name; NULL: not known yet */
+        char *systemd;   /* its unique name; NULL: not known yet */
+        bool is_another; /* than the one that our scopes have asked */
         sd_bus_slot *subscribe_call;
         char *address;       /* NULL: the user's bus */
         GHashTable *by_path; /* object path → Scope, not owned */
         sd_bus_slot *own_job_call;
-        bool no_oom_policy; /* this systemd doesn't know OOMPolicy= for scopes */
+        GQueue open_calls, waiting_calls; /* ScopeCall */
+        bool no_oom_policy;               /* this systemd doesn't know OOMPolicy= for scopes */
 
         /* of the spawner's */
         ScopeLink *link;
@@ -79,12 +84,13 @@ struct Scope {
         bool abandoned;   /* freed by its owner while the spawner was making it; what becomes of it is awaited */
         bool with_keeper; /* the spawner starts its keeper */
         ScopeState state;
-        sd_bus_slot *start_call;
-        sd_bus_slot *stop_call;
-        sd_bus_slot *check_call;
+        ScopeCall *start_call;
+        ScopeCall *stop_call;
+        ScopeCall *check_call;
         bool has_oom_policy; /* it was asked for */
-        sd_bus_slot *result_call;
-        sd_bus_slot *limits_call;
+        bool ask_again;      /* how it is; it wasn't answered sensibly */
+        ScopeCall *result_call;
+        ScopeCall *limits_call;
         ScopeLimitsFunc limits_done; /* NULL: none are being set */
         void *limits_userdata;
         const ScopeHandler *handler;
@@ -107,6 +113,18 @@ extern const ScopeBackend scope_direct;
 /* scope-spawner.c */
 void scope_spawner_ask_restart(ScopeBus *bus);
 
+/* scope-call.c */
+/* *owner is the call until handler is called, or it is dropped. It goes out at once, or when enough others have been answered. */
+int scope_call(ScopeBus *bus, ScopeCall **owner, sd_bus_message *message, sd_bus_message_handler_t handler, void *userdata);
+int scope_call_method(ScopeBus *bus, ScopeCall **owner, const char *path, const char *interface, const char *method, sd_bus_message_handler_t handler,
+                      void *userdata, const char *types, ...);
+/* Whether there is one, and systemd doesn't know of it. */
+bool scope_call_waits(const ScopeCall *call);
+/* Its handler isn't called any more. One that waits is never sent. */
+ScopeCall *scope_call_drop(ScopeCall *call);
+/* All of them, since the connection is gone. */
+void scope_bus_drop_calls(ScopeBus *bus);
+
 /* scope-bus.c */
 void scope_bus_close(ScopeBus *bus);
 
@@ -118,7 +136,8 @@ int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *
 void scope_bus_end_ask(ScopeBus *bus, bool restart);
 /* The connection is gone: forgets the calls under way. */
 void scope_drop_calls(Scope *scope);
-/* systemd didn't answer sensibly: asks all scopes again in a while. */
+/* systemd didn't answer sensibly: asks those again that want it (ask_again) in a while. */
 void scope_bus_ask_later(ScopeBus *bus);
-/* There is a new one: asks what has become of the unit. */
+void scope_ask_again(Scope *scope);
+/* There is a new connection: asks what has become of the unit. */
 void scope_resync(Scope *scope);

@@ -39,12 +39,17 @@ static ScopeResult scope_result_from_string(const char *text) {
 void scope_drop_calls(Scope *scope) {
         g_auto(sd_bus_error) error = SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_DISCONNECTED, "the connection to systemd was lost");
 
-        scope->start_call = sd_bus_slot_unref(scope->start_call);
-        scope->stop_call = sd_bus_slot_unref(scope->stop_call);
-        scope->check_call = sd_bus_slot_unref(scope->check_call);
-        scope->result_call = sd_bus_slot_unref(scope->result_call);
-        scope->limits_call = sd_bus_slot_unref(scope->limits_call);
+        scope->start_call = scope_call_drop(scope->start_call);
+        scope->stop_call = scope_call_drop(scope->stop_call);
+        scope->check_call = scope_call_drop(scope->check_call);
+        scope->result_call = scope_call_drop(scope->result_call);
+        scope->limits_call = scope_call_drop(scope->limits_call);
         scope_end_limits(scope, &error);
+}
+
+static void scope_ask_later(Scope *scope) {
+        scope->ask_again = true;
+        scope_bus_ask_later(scope->bus);
 }
 
 static void scope_unref_unit(Scope *scope) {
@@ -55,14 +60,19 @@ static void scope_unref_unit(Scope *scope) {
 
 static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         Scope *scope = userdata;
+        const sd_bus_error *error = sd_bus_message_get_error(reply);
         ScopeResult result = SCOPE_RESULT_UNKNOWN;
         const char *text;
 
-        scope->result_call = sd_bus_slot_unref(scope->result_call);
         /* It is asked again when there is a connection. */
-        if (sd_error_is_local(sd_bus_message_get_error(reply)))
+        if (sd_error_is_local(error))
                 return 0;
-        if (!sd_bus_message_is_method_error(reply, NULL) && sd_bus_message_read(reply, "v", "s", &text) > 0)
+        /* The bus's word: calls whose time was up are open there until they are answered. */
+        if (sd_bus_error_has_name(error, SD_BUS_ERROR_LIMITS_EXCEEDED)) {
+                scope_ask_later(scope);
+                return 0;
+        }
+        if (!error && sd_bus_message_read(reply, "v", "s", &text) > 0)
                 result = scope_result_from_string(text);
 
         scope_unref_unit(scope);
@@ -74,10 +84,11 @@ static void scope_enter_ending(Scope *scope) {
         int r;
 
         scope->state = SCOPE_ENDING;
+        scope->ask_again = false;
         /* There is no more to be asked: an answer would end it a second time. */
-        scope->check_call = sd_bus_slot_unref(scope->check_call);
-        r = sd_bus_call_method_async(scope->bus->bus, &scope->result_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get", on_result,
-                                     scope, "ss", SYSTEMD_SCOPE, "Result");
+        scope->check_call = scope_call_drop(scope->check_call);
+        r = scope_call_method(scope->bus, &scope->result_call, scope->path, "org.freedesktop.DBus.Properties", "Get", on_result, scope, "ss", SYSTEMD_SCOPE,
+                              "Result");
         if (r < 0)
                 scope_end(scope, SCOPE_RESULT_UNKNOWN);
 }
@@ -185,7 +196,6 @@ static int on_start_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         const sd_bus_error *error;
         const char *job;
 
-        scope->start_call = sd_bus_slot_unref(scope->start_call);
         error = sd_bus_message_get_error(reply);
         if (error) {
                 /* The only property of ours that a systemd we support may lack. */
@@ -256,7 +266,7 @@ static int scope_call_start(Scope *scope) {
         r = sd_bus_message_append(message, "a(sa(sv))", 0);
         if (r < 0)
                 return r;
-        return sd_bus_call_async(scope->bus->bus, &scope->start_call, message, on_start_reply, scope, 0);
+        return scope_call(scope->bus, &scope->start_call, message, on_start_reply, scope);
 }
 
 static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
@@ -265,11 +275,10 @@ static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         const sd_bus_error *error = sd_bus_message_get_error(reply);
         bool starting = scope->state < SCOPE_ACTIVE;
 
-        scope->check_call = sd_bus_slot_unref(scope->check_call);
         /* Only systemd's own word says that there is no such unit; until it can be asked, all stays as it is. */
         if (error && !sd_bus_error_has_name(error, SYSTEMD_NAME ".NoSuchUnit") && !sd_bus_error_has_name(error, SD_BUS_ERROR_UNKNOWN_OBJECT)) {
                 if (!sd_error_is_local(error))
-                        scope_bus_ask_later(scope->bus);
+                        scope_ask_later(scope);
                 return 0;
         }
         if (!error)
@@ -290,14 +299,25 @@ static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
 static void scope_check(Scope *scope) {
         if (scope->check_call)
                 return;
-        if (sd_bus_call_method_async(scope->bus->bus, &scope->check_call, SYSTEMD_NAME, scope->path, "org.freedesktop.DBus.Properties", "Get", on_check_reply,
-                                     scope, "ss", SYSTEMD_UNIT, "ActiveState") < 0)
-                scope_bus_ask_later(scope->bus);
+        if (scope_call_method(scope->bus, &scope->check_call, scope->path, "org.freedesktop.DBus.Properties", "Get", on_check_reply, scope, "ss", SYSTEMD_UNIT,
+                              "ActiveState") < 0)
+                scope_ask_later(scope);
+}
+
+void scope_ask_again(Scope *scope) {
+        if (!scope->ask_again)
+                return;
+        scope->ask_again = false;
+        if (scope->state == SCOPE_ENDING)
+                scope_enter_ending(scope);
+        else
+                scope_check(scope);
 }
 
 void scope_resync(Scope *scope) {
         /* All that was under way went with the old connection, our reference to the unit too. */
         scope_drop_calls(scope);
+        scope->ask_again = false;
         (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "RefUnit", NULL, NULL, "s", scope->unit);
         if (scope->state == SCOPE_ENDING) {
                 scope_enter_ending(scope);
@@ -331,11 +351,13 @@ static void direct_adopt(Scope *scope) {
 }
 
 static bool direct_forget(Scope *scope) {
+        bool is_known = !scope_call_waits(scope->start_call);
+
         /* Calls are met in their order: a unit that is still being asked for, or started, will be there to be stopped. */
-        if (scope->state < SCOPE_ACTIVE && scope->bus->bus)
+        if (scope->bus->bus && ((scope->state < SCOPE_ACTIVE && is_known) || scope_call_waits(scope->stop_call)))
                 (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss", scope->unit,
                                                 "replace");
-        if (scope->state != SCOPE_DEAD)
+        if (scope->state != SCOPE_DEAD && is_known)
                 scope_unref_unit(scope);
         scope_drop_calls(scope);
         return false;
@@ -344,7 +366,6 @@ static bool direct_forget(Scope *scope) {
 static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         Scope *scope = userdata;
 
-        scope->stop_call = sd_bus_slot_unref(scope->stop_call);
         if (!sd_bus_message_is_method_error(reply, SYSTEMD_NAME ".NoSuchUnit")) {
                 /* It may have been inactive all the while. */
                 scope_check(scope);
@@ -359,8 +380,7 @@ static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *re
 static void direct_stop(Scope *scope) {
         if (scope->stop_call || !scope->bus->bus)
                 return;
-        (void) sd_bus_call_method_async(scope->bus->bus, &scope->stop_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", on_stop_reply, scope, "ss",
-                                        scope->unit, "replace");
+        (void) scope_call_method(scope->bus, &scope->stop_call, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", on_stop_reply, scope, "ss", scope->unit, "replace");
 }
 
 static void direct_kill(Scope *scope) {
@@ -373,7 +393,6 @@ static void direct_kill(Scope *scope) {
 static int on_limits_reply(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
         Scope *scope = userdata;
 
-        scope->limits_call = sd_bus_slot_unref(scope->limits_call);
         scope_end_limits(scope, sd_bus_message_get_error(reply));
         return 0;
 }
@@ -399,7 +418,7 @@ static int direct_set_limits(Scope *scope, const LimitSet *limits, unsigned keys
         r = sd_bus_message_close_container(message);
         if (r < 0)
                 return r;
-        return sd_bus_call_async(scope->bus->bus, &scope->limits_call, message, on_limits_reply, scope, 0);
+        return scope_call(scope->bus, &scope->limits_call, message, on_limits_reply, scope);
 }
 
 static bool direct_is_connected(const ScopeBus *bus) {

@@ -47,7 +47,6 @@ typedef struct Unit {
         char *cgroup; /* directory */
         int events_fd;
         guint events_source;
-        guint objects[2];
         char *stop_job;       /* of a StopUnit that waits for the cgroup to be empty */
         gboolean is_released; /* by UnrefUnit: it goes when it has ended */
 } Unit;
@@ -55,7 +54,7 @@ typedef struct Unit {
 struct FakeSystemd {
         GDBusConnection *bus;
         GDBusNodeInfo *interfaces;
-        guint manager_object;
+        guint manager_object, unit_objects;
         char *cgroups;
         GPtrArray *made; /* all cgroups that were made: some are left by units whose processes outlive them */
         GQueue starts;   /* FakeStart */
@@ -123,9 +122,6 @@ static void unit_free(gpointer data) {
         Unit *unit = data;
 
         unit_leave_cgroup(unit);
-        for (size_t i = 0; i < ELEMENTSOF(unit->objects); i++)
-                if (unit->objects[i] != 0)
-                        g_dbus_connection_unregister_object(unit->fake->bus, unit->objects[i]);
         g_free(unit->name);
         free(unit->path);
         g_free(unit->job);
@@ -200,21 +196,7 @@ static void unit_make_cgroup(Unit *unit) {
         unit->events_source = g_unix_fd_add(unit->events_fd, G_IO_PRI | G_IO_ERR, on_cgroup_event, unit);
 }
 
-static GVariant *on_get_property(GDBusConnection *bus, const char *sender, const char *path, const char *interface, const char *property, GError **error,
-                                 gpointer userdata) {
-        Unit *unit = userdata;
-
-        if (strcmp(property, "ActiveState") == 0)
-                return g_variant_new_string(unit->state);
-        if (unit->result && unit->result[0] == '\0') {
-                g_set_error_literal(error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_PROPERTY, "There is no such property.");
-                return NULL;
-        }
-        return g_variant_new_string(unit->result ? unit->result : "success");
-}
-
 static Unit *unit_new(FakeSystemd *fake, const char *name, FakeStart start) {
-        static const GDBusInterfaceVTable vtable = {.get_property = on_get_property};
         Unit *unit = g_new0(Unit, 1);
 
         unit->fake = fake;
@@ -224,11 +206,6 @@ static Unit *unit_new(FakeSystemd *fake, const char *name, FakeStart start) {
         unit->state = g_strdup("activating");
         unit->job = g_strdup_printf(PATH "/job/%u", ++fake->n_jobs);
         g_assert_cmpint(sd_bus_path_encode(PATH "/unit", name, &unit->path), >=, 0);
-        for (size_t i = 0; i < ELEMENTSOF(unit->objects); i++) {
-                unit->objects[i] = g_dbus_connection_register_object(
-                        fake->bus, unit->path, g_dbus_node_info_lookup_interface(fake->interfaces, i == 0 ? SCOPE : UNIT), &vtable, unit, NULL, NULL);
-                g_assert_cmpuint(unit->objects[i], !=, 0);
-        }
         g_hash_table_insert(fake->units, unit->name, unit);
         return unit;
 }
@@ -338,6 +315,30 @@ static void unref_unit(FakeSystemd *fake, Unit *unit) {
                 g_hash_table_remove(fake->units, unit->name);
 }
 
+static void get_property(FakeSystemd *fake, const char *path, GVariant *parameters, GDBusMethodInvocation *call) {
+        const char *property, *value;
+        GHashTableIter iter;
+        Unit *unit = NULL;
+
+        g_variant_get(parameters, "(&s&s)", NULL, &property);
+        record(fake, g_strdup_printf("Get %s %s", property, path));
+        g_hash_table_iter_init(&iter, fake->units);
+        while (g_hash_table_iter_next(&iter, NULL, (gpointer *) &unit))
+                if (strcmp(unit->path, path) == 0)
+                        break;
+                else
+                        unit = NULL;
+        if (!unit) {
+                g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_OBJECT, "There is no such unit any more.");
+                return;
+        }
+        value = strcmp(property, "ActiveState") == 0 ? unit->state : unit->result ?: "success";
+        if (value[0] == '\0')
+                g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_PROPERTY, "There is no such property.");
+        else
+                g_dbus_method_invocation_return_value(call, g_variant_new("(v)", g_variant_new_string(value)));
+}
+
 static void on_call(GDBusConnection *bus, const char *sender, const char *path, const char *interface, const char *method, GVariant *parameters,
                     GDBusMethodInvocation *call, gpointer userdata) {
         FakeSystemd *fake = userdata;
@@ -346,6 +347,10 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
 
         if (fake->hangs) {
                 g_queue_push_tail(&fake->backlog, call);
+                return;
+        }
+        if (strcmp(method, "Get") == 0) {
+                get_property(fake, path, parameters, call);
                 return;
         }
         if (strcmp(method, "StartTransientUnit") == 0) {
@@ -384,12 +389,37 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
                 record(fake, name ? g_strdup_printf("%s %s", method, name) : g_strdup(method));
         if (strcmp(method, "UnrefUnit") == 0)
                 unref_unit(fake, unit);
+        else if (strcmp(method, "RefUnit") == 0 && unit)
+                unit->is_released = FALSE;
         /* The last: with it go all the strings. */
         g_dbus_method_invocation_return_value(call, NULL);
 }
 
+/* Reads of properties come as calls, where there is no function for them. */
+static const GDBusInterfaceVTable vtable = {.method_call = on_call};
+
+/* All there may be, as systemd has it: one that isn't there is asked, too, and says so. */
+static char **on_enumerate(GDBusConnection *bus, const char *sender, const char *path, gpointer userdata) {
+        return g_new0(char *, 1);
+}
+
+static GDBusInterfaceInfo **on_introspect(GDBusConnection *bus, const char *sender, const char *path, const char *node, gpointer userdata) {
+        FakeSystemd *fake = userdata;
+        GDBusInterfaceInfo **interfaces = g_new0(GDBusInterfaceInfo *, 3);
+
+        interfaces[0] = g_dbus_interface_info_ref(g_dbus_node_info_lookup_interface(fake->interfaces, SCOPE));
+        interfaces[1] = g_dbus_interface_info_ref(g_dbus_node_info_lookup_interface(fake->interfaces, UNIT));
+        return interfaces;
+}
+
+static const GDBusInterfaceVTable *on_dispatch(GDBusConnection *bus, const char *sender, const char *path, const char *interface, const char *node,
+                                               gpointer *ret_userdata, gpointer userdata) {
+        *ret_userdata = userdata;
+        return &vtable;
+}
+
 FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
-        static const GDBusInterfaceVTable vtable = {.method_call = on_call};
+        static const GDBusSubtreeVTable unit_vtable = {on_enumerate, on_introspect, on_dispatch};
         FakeSystemd *fake = g_new0(FakeSystemd, 1);
         g_autoptr(GVariant) reply = NULL;
         g_autoptr(GError) error = NULL;
@@ -410,6 +440,9 @@ FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
         fake->manager_object =
                 g_dbus_connection_register_object(fake->bus, PATH, g_dbus_node_info_lookup_interface(fake->interfaces, MANAGER), &vtable, fake, NULL, &error);
         g_assert_no_error(error);
+        fake->unit_objects = g_dbus_connection_register_subtree(fake->bus, PATH "/unit", &unit_vtable, G_DBUS_SUBTREE_FLAGS_DISPATCH_TO_UNENUMERATED_NODES,
+                                                                fake, NULL, &error);
+        g_assert_no_error(error);
         reply = g_dbus_connection_call_sync(fake->bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName",
                                             g_variant_new("(su)", "org.freedesktop.systemd1", 4), G_VARIANT_TYPE("(u)"), 0, -1, NULL, &error);
         g_assert_no_error(error);
@@ -421,6 +454,7 @@ FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
 void fake_systemd_free(FakeSystemd *fake) {
         g_hash_table_unref(fake->units);
         g_dbus_connection_unregister_object(fake->bus, fake->manager_object);
+        g_dbus_connection_unregister_subtree(fake->bus, fake->unit_objects);
         (void) g_dbus_connection_close_sync(fake->bus, NULL, NULL);
         g_object_unref(fake->bus);
         g_dbus_node_info_unref(fake->interfaces);
@@ -509,12 +543,21 @@ void fake_systemd_end_unit(FakeSystemd *fake, const char *unit, const char *stat
         unit_end(find_unit(fake, unit), state);
 }
 
+void fake_systemd_hang(FakeSystemd *fake) {
+        fake->hangs = TRUE;
+}
+
+unsigned fake_systemd_count_held(FakeSystemd *fake) {
+        return g_queue_get_length(&fake->backlog);
+}
+
 void fake_systemd_go_on(FakeSystemd *fake) {
         GDBusMethodInvocation *call;
 
         fake->hangs = FALSE;
         while ((call = g_queue_pop_head(&fake->backlog)))
-                on_call(fake->bus, g_dbus_method_invocation_get_sender(call), PATH, MANAGER, g_dbus_method_invocation_get_method_name(call),
+                on_call(fake->bus, g_dbus_method_invocation_get_sender(call), g_dbus_method_invocation_get_object_path(call),
+                        g_dbus_method_invocation_get_interface_name(call), g_dbus_method_invocation_get_method_name(call),
                         g_dbus_method_invocation_get_parameters(call), call, fake);
 }
 

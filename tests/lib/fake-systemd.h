@@ -44,7 +44,7 @@ void fake_systemd_set_result(FakeSystemd *fake, const char *unit, const char *re
 /* Every call of SetUnitProperties is refused. */
 void fake_systemd_set_refuse_properties(FakeSystemd *fake);
 
-/* Each call as a line: the method and its plain arguments, "StopUnit a.scope replace". */
+/* Each call as a line: the method and its plain arguments, "StopUnit a.scope replace"; "Get Result <path>". */
 unsigned fake_systemd_count_calls(FakeSystemd *fake, const char *line);
 /* The properties of the last StartTransientUnit or SetUnitProperties, a(sv) as a dictionary. */
 GVariant *fake_systemd_get_properties(FakeSystemd *fake);
@@ -55,5 +55,9 @@ void fake_systemd_tell_state(FakeSystemd *fake, const char *unit, const char *st
 void fake_systemd_end_unit(FakeSystemd *fake, const char *unit, const char *state, const char *result);
 /* Ends the job of a FAKE_START_JOB_UNENDING. */
 void fake_systemd_end_job(FakeSystemd *fake, const char *unit);
-/* After a FAKE_START_UNANSWERED: answers that and all calls since, in their order. */
+/* Answers nothing, until fake_systemd_go_on(). */
+void fake_systemd_hang(FakeSystemd *fake);
+/* The calls that wait for that. */
+unsigned fake_systemd_count_held(FakeSystemd *fake);
+/* After a FAKE_START_UNANSWERED or fake_systemd_hang(): answers that and all calls since, in their order. */
 void fake_systemd_go_on(FakeSystemd *fake);

@@ -20,7 +20,7 @@
 #define LAUNCHER "sh", "-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"
 
 /* The session bus's own policy and limits, but not its folders with services: one that is installed must not be activated beside the one under test. */
-/* %s: a folder for services of this test's own. */
+/* %s: a folder for services of this test's own; %u: how many calls of one connection may wait for their answers. */
 #define BUS_CONFIG                                                                                                                                             \
         "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n"                                                                 \
         "  \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n"                                                                                 \
@@ -45,11 +45,12 @@
         "  <limit name=\"max_connections_per_user\">100000</limit>\n"                                                                                          \
         "  <limit name=\"max_names_per_connection\">50000</limit>\n"                                                                                           \
         "  <limit name=\"max_match_rules_per_connection\">50000</limit>\n"                                                                                     \
-        "  <limit name=\"max_replies_per_connection\">50000</limit>\n"                                                                                         \
+        "  <limit name=\"max_replies_per_connection\">%u</limit>\n"                                                                                            \
         "</busconfig>\n"
 
 static char *address, *directory, *config, *services;
 static pid_t bus_pid;
+static unsigned replies_max = 50000;
 
 /* By the process behind dbus.service: its name is the same whichever bus it is. */
 static gboolean session_is_broker(void) {
@@ -113,6 +114,11 @@ static void start_bus(void) {
         close(fd);
 }
 
+void private_bus_limit_replies(unsigned max) {
+        g_assert_null(address);
+        replies_max = max;
+}
+
 const char *private_bus_address(void) {
         g_autofree char *text = NULL;
 
@@ -123,7 +129,7 @@ const char *private_bus_address(void) {
         config = g_build_filename(directory, "bus.conf", NULL);
         services = g_build_filename(directory, "services", NULL);
         g_assert_cmpint(g_mkdir(services, 0755), ==, 0);
-        text = g_strdup_printf(BUS_CONFIG, services);
+        text = g_strdup_printf(BUS_CONFIG, services, replies_max);
         g_assert_true(g_file_set_contents(config, text, -1, NULL));
         address = g_strdup_printf("unix:path=%s/bus", directory);
         start_bus();

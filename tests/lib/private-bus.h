@@ -3,6 +3,8 @@
 
 /* A message bus for this test program alone, of the same sort as the session's: the name of the service can be owned once on a bus. */
 
+/* Before it is started: how many calls of one connection it lets wait for their answers. dbus-daemon's system bus allows 128, and the session's any number. */
+void private_bus_limit_replies(unsigned max);
 /* Starts it when it is first asked for. */
 const char *private_bus_address(void);
 /* The same, where any user may connect. */
