@@ -5,7 +5,6 @@
  * alone: who is over it is held back, and its keeper must not be. UINT64_MAX is "not set" for all of them: for a
  * limit, that and "infinity" are the same thing. */
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,7 +36,3 @@ LimitSet limit_set_none(void);
 unsigned limit_set_keys(const LimitSet *set);
 /* Of those, the ones for the unit. */
 unsigned limit_set_unit_keys(const LimitSet *set);
-
-/* As a JSON object, and back: -EBADMSG. */
-json_t *limit_set_to_record(const LimitSet *set);
-int limit_set_from_record(const json_t *object, LimitSet *set);

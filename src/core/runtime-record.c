@@ -12,6 +12,7 @@
 #include <systemd/sd-journal.h>
 
 #include "core/fields.h"
+#include "core/limits-record.h"
 #include "core/runtime-private.h"
 #include "util/names.h"
 

@@ -9,6 +9,7 @@
 
 #include "core/fields.h"
 #include "core/kind.h"
+#include "core/limits-record.h"
 #include "util/limits.h"
 
 static void value_destroy(gpointer value) {
