@@ -284,6 +284,7 @@ static int unit_fork(Unit *unit, const Account *account, const int fds[static SP
 
 void unit_start(Units *units, const struct spawner_start *start, const int fds[static SPAWNER_FDS]) {
         _cleanup_(account_done) Account account = {};
+        g_autofree char *folder_text = NULL;
         uint64_t ring_bytes = 0;
         const char *text;
         LimitSet limits;
@@ -297,8 +298,9 @@ void unit_start(Units *units, const struct spawner_start *start, const int fds[s
         if (r >= 0)
                 r = account_load_groups(&account);
         if (r >= 0) {
-                text = "The folder of the runtime could not be made.";
                 r = folders_make(units->context.folders, name.name, account.uid, account.gid);
+                if (r < 0)
+                        text = folder_text = g_strdup_printf("The folder of the runtime could not be made: %s.", g_strerror(-r));
         }
         if (r < 0) {
                 units_tell(units, SPAWNER_FAILED, -r, SCOPE_RESULT_UNKNOWN, start->unit, text);

@@ -42,7 +42,7 @@ check_with() {
 # The one installed file of that name, whatever the folders are.
 find_file() {
         local found
-        mapfile -t found < <(find "$root" -path "*/$1" ! -type d)
+        mapfile -t found < <(find "$root" -path "*/${1//\\/\\\\}" ! -type d)
         [ ${#found[@]} -eq 1 ] || { echo "$1: ${#found[@]} files" >&2; return 1; }
         printf '%s\n' "${found[0]}"
 }
@@ -67,7 +67,7 @@ find "$root" ! -type d >"$scratch/files"
 # Units, checked where they are, but for the programs, which aren't where they will be.
 units=$scratch/units
 mkdir "$units"
-for unit in runtime-manager.service runtime-spawner.service runtime-spawner.socket runtimes.slice; do
+for unit in runtime-manager.service runtime-spawner.service runtime-spawner.socket runtimes.slice 'run-runtime\x2dmanager\x2druntimes.mount'; do
         file=$(find_file "system/$unit") && sed "s,=$libexecdir/,=$root$libexecdir/," "$file" >"$units/$unit"
 done
 unit_files=("$units"/*)
@@ -75,7 +75,7 @@ unit_files=("$units"/*)
 units_are_sound() {
         local output
         output=$(SYSTEMD_UNIT_PATH=$units: systemd-analyze verify --man=no --recursive-errors=no "${unit_files[@]}" 2>&1) &&
-                [ -z "$output" ] && [ ${#unit_files[@]} -eq 4 ] && return
+                [ -z "$output" ] && [ ${#unit_files[@]} -eq 5 ] && return
         echo "$output"
         return 1
 }

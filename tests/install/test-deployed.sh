@@ -64,8 +64,9 @@ may() {
         call_as "$1" "${polkit[@]}" CheckAuthorization '(sa{sv})sa{ss}us' system-bus-name 1 name s :1.0 "$2" 1 kind command 0 ''
 }
 
-for unit in runtime-manager.service runtime-spawner.service runtime-spawner.socket runtimes.slice; do
-        check "$unit is loaded" is loaded systemctl show -P LoadState $unit
+mount='run-runtime\x2dmanager\x2druntimes.mount'
+for unit in runtime-manager.service runtime-spawner.service runtime-spawner.socket runtimes.slice "$mount"; do
+        check "$unit is loaded" is loaded systemctl show -P LoadState "$unit"
 done
 check "the service is exposed by 1.5 at most" systemd-analyze --no-pager security --threshold=15 runtime-manager.service
 
@@ -108,12 +109,17 @@ if "$program" --help | grep -qE -e '--system( |$)'; then
         check "its records are its own" is "runtime-manager 700" stat -c '%U %a' /run/runtime-manager
         check "the spawner runs" is active systemctl is-active runtime-spawner.service
         check "the folder of all runtimes can be entered and not read" is "root 711" stat -c '%U %a' /run/runtime-manager-runtimes
+        check "it is a file system of its own" is "tmpfs" findmnt -n -o FSTYPE /run/runtime-manager-runtimes
+        check "with nothing to run, and no devices" says 'nosuid,nodev,noexec' findmnt -n -o OPTIONS /run/runtime-manager-runtimes
+        mounted=$(findmnt -n -o ID /run/runtime-manager-runtimes)
         before=$(systemctl show -P InvocationID runtime-spawner.service)
         check "it restarts" systemctl restart runtime-manager.service
         check "and the spawner with it" test "$before" != "$(systemctl show -P InvocationID runtime-spawner.service)"
         check "and answers" says InterfaceVersion call_as alice "${properties[@]}"
         check "it stops" systemctl stop runtime-manager.service
         check "and the spawner with it" is inactive systemctl is-active runtime-spawner.service
+        check "what is mounted stays" is "$mounted" findmnt -n -o ID /run/runtime-manager-runtimes
+        check "until it is asked to go" systemctl stop "$mount"
         check "nothing went wrong" is '' journalctl --no-pager -q --priority=warning --since="$begin" --unit=runtime-manager.service --unit=runtime-spawner.service
 else
         echo "ok $((count += 1)) - the service answers # SKIP it can't serve the system bus yet"

@@ -327,6 +327,50 @@ static void test_broken_configuration(System *s, gconstpointer data) {
         g_assert_nonnull(strstr(journal, "Nonsense"));
 }
 
+#define FOLDERS "/run/runtime-manager-runtimes"
+
+/* Her folder is still there, and the request to remove it is in the spawner's socket, and goes with that. */
+static void test_forgotten_while_away(System *s, gconstpointer data) {
+        g_autofree char *path = start_counter(s), *other = as_user_start_shell(s->alice, "exec tail -f /dev/null"),
+                        *id = as_user_get_string(s->alice, other, "Id"), *name = system_name_of(s->alice, "counter"), *stays = system_name_of(s->alice, id);
+
+        as_user_stop(s->alice, path);
+        g_free(system_run("cd " FOLDERS " && mkdir -m 700 %s && chown alice %s && systemctl kill -s STOP " SPAWNER, name, name));
+        g_variant_unref(as_user_call(s->alice, path, "Forget", NULL));
+        g_free(system_run("ls -d " FOLDERS "/%s", name));
+        system_expect_restart();
+        g_free(system_run("systemctl kill -s KILL " SPAWNER));
+        system_wait_output("ls -A " FOLDERS, stays);
+        as_user_stop(s->alice, other);
+}
+
+/* What is in her folder takes nothing from /run. But the file system is everybody's: who fills it keeps others from starting, until its runtime is gone. */
+static void test_full_folders(System *s, gconstpointer data) {
+        g_autofree char *path = as_user_start(s->alice, "command", options_shell("exec tail -f /dev/null", "{'Id': <'greedy'>}")),
+                        *name = system_name_of(s->alice, "greedy"), *output = NULL, *before = NULL, *after = NULL, *his = NULL;
+        g_auto(Outcome) outcome = {0};
+
+        g_free(system_run("findmnt -n -t tmpfs " FOLDERS));
+        before = system_run("df --output=used,iused /run | tail -n 1");
+        output = as_user_run(s->alice, "cd " FOLDERS "/%s; head -c 100M /dev/zero 2>&1 >large; seq 70000 | xargs touch 2>&1 | tail -n 1", name);
+        g_test_message("%s", output);
+        g_assert_nonnull(strstr(output, "No space left on device"));
+        after = system_run("df --output=used,iused /run | tail -n 1");
+        g_test_message("used of /run: %s, then %s", before, after);
+        g_free(system_run("head -c 1M /dev/zero >/run/with-system/room && rm /run/with-system/room"));
+
+        outcome = as_user_try(s->bob, NULL, "StartRuntime", g_variant_new("(s@a{sv})", "command", options_shell("exit 0", NULL)));
+        g_test_message("%s: %s", outcome.error, outcome.message);
+        g_assert_cmpstr(outcome.error, ==, RM_ERROR_START_FAILED);
+        g_assert_nonnull(strstr(outcome.message, "No space left on device"));
+
+        as_user_stop(s->alice, path);
+        g_variant_unref(as_user_call(s->alice, path, "Forget", NULL));
+        system_wait_output("ls -A " FOLDERS " | wc -l", "0");
+        his = as_user_start_shell(s->bob, "exit 0");
+        g_variant_unref(as_user_wait_ended(s->bob, his));
+}
+
 static void test_sandbox(System *s, gconstpointer data) {
         g_autofree char *security = system_run("systemd-analyze security --no-pager %s | tail -n 1 | grep -oE '[0-9]+\\.[0-9]+'", MANAGER), *status = NULL;
 
@@ -359,6 +403,8 @@ int main(int argc, char *argv[]) {
                 {"a-quota-of-calls", test_calls_quota, NULL},
                 {"a-quota-of-ended-runtimes", test_ended_quota, NULL},
                 {"a-broken-configuration-is-told-and-passed-over", test_broken_configuration, NULL},
+                {"a-folder-forgotten-while-the-spawner-is-away-goes", test_forgotten_while_away, NULL},
+                {"who-fills-its-folder-takes-nothing-from-run", test_full_folders, NULL},
                 {"the-service-is-in-its-sandbox", test_sandbox, NULL},
         };
 
