@@ -4,6 +4,7 @@
 
 #include "cli/format.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,12 @@ struct Table {
 
 static void cell_clear(void *data) {
         g_free(((Cell *) data)->text);
+}
+
+char *format_user(uint64_t uid) {
+        const struct passwd *entry = getpwuid((uid_t) uid);
+
+        return entry ? g_strdup(entry->pw_name) : g_strdup_printf("%" G_GUINT64_FORMAT, uid);
 }
 
 Table *table_new(unsigned n_columns) {

@@ -52,6 +52,9 @@ const char *format_bullet(void);
 /* A table of cells; its last column is cut to the width of the terminal. Takes copies, prints to stdout. */
 typedef struct Table Table;
 
+/* A user's name, or its number if it has none. */
+char *format_user(uint64_t uid);
+
 Table *table_new(unsigned n_columns);
 Table *table_free(Table *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)

@@ -87,9 +87,10 @@ static void print_json(const json_t *list, CliJson mode) {
         json_print(array, mode);
 }
 
-static void print_table(const json_t *list, bool legend) {
-        const char *const headings[] = {"ID", "KIND", "STATE", "MAIN-PID", "SINCE", "DESCRIPTION"};
-        g_autoptr(Table) table = table_new(ELEMENTSOF(headings));
+/* The service of the system has runtimes of several users. */
+static void print_table(const json_t *list, bool legend, bool users) {
+        const char *const headings[] = {"USER", "ID", "KIND", "STATE", "MAIN-PID", "SINCE", "DESCRIPTION"};
+        g_autoptr(Table) table = table_new(ELEMENTSOF(headings) - !users);
         const json_t *entry;
         size_t i;
 
@@ -98,8 +99,10 @@ static void print_table(const json_t *list, bool legend) {
                 const char *state = json_get_string(facts, "State", "?");
                 uint64_t pid = json_get_u64(facts, "MainPID", 0), start = json_get_u64(facts, "StartTimestamp", 0);
                 g_autofree char *pid_text = pid > 0 ? g_strdup_printf("%" G_GUINT64_FORMAT, pid) : NULL;
-                g_autofree char *since = start > 0 ? format_ago(start) : NULL;
+                g_autofree char *since = start > 0 ? format_ago(start) : NULL, *user = format_user(json_get_u64(facts, "UID", 0));
 
+                if (users)
+                        table_add(table, user);
                 table_add(table, json_string_value(json_array_get(entry, 0)));
                 table_add(table, json_get_string(facts, "Kind", "?"));
                 table_add_colored(table, format_state_color(state, NULL), state);
@@ -107,7 +110,7 @@ static void print_table(const json_t *list, bool legend) {
                 table_add(table, since);
                 table_add(table, json_get_string(facts, "Description", ""));
         }
-        table_print(table, legend ? headings : NULL);
+        table_print(table, legend ? headings + !users : NULL);
         if (legend)
                 printf(ngettext("\n%zu runtime.\n", "\n%zu runtimes.\n", json_array_size(list)), json_array_size(list));
 }
@@ -125,7 +128,7 @@ static int list(Cli *cli, const ListFilter *filter) {
         if (cli->json != CLI_JSON_OFF)
                 print_json(list, cli->json);
         else
-                print_table(list, !cli->no_legend);
+                print_table(list, !cli->no_legend, cli->system);
         return EXIT_OK;
 }
 

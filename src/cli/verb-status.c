@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/client.h"
 #include "cli/format.h"
@@ -125,10 +126,12 @@ static void print_facts(const json_t *facts, const json_t *usage) {
         const json_t *report = json_object_get(facts, "EndReport");
         Color color = format_state_color(state, json_get_string(report, "Result", ""));
         g_autofree char *id = format_harmless(json_get_string(facts, "Id", "?")), *description = format_harmless(json_get_string(facts, "Description", ""));
-        uint64_t pid = json_get_u64(facts, "MainPID", 0);
+        uint64_t pid = json_get_u64(facts, "MainPID", 0), uid = json_get_u64(facts, "UID", getuid());
+        g_autofree char *user = uid != getuid() ? format_user(uid) : NULL;
 
         printf("%s%s%s %s%s%s\n", format_color(color), format_bullet(), format_color_off(), id, *description ? " - " : "", description);
         print_state(facts);
+        format_print_fact(_("User"), user ?: "");
         format_print_fact(_("Kind"), json_get_string(facts, "Kind", ""));
         format_print_fact(_("Status"), json_get_string(facts, "StatusText", ""));
         format_print_fact(_("Unit"), json_get_string(facts, "Unit", ""));
