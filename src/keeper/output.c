@@ -144,14 +144,25 @@ static size_t read_stream(OutputStream *stream, void *buffer, size_t size) {
         return (size_t) n;
 }
 
+/* Whether the end of an unfinished line is there, and only we are late. */
+static bool has_more(const OutputStream *stream) {
+        int pending = 0;
+
+        return stream->fd >= 0 && ioctl(stream->fd, FIONREAD, &pending) >= 0 && pending > 0;
+}
+
 void output_process(Output *output, const struct pollfd *fds, void *buffer, size_t size) {
         for (size_t i = 0; i < ELEMENTSOF(output->streams); i++) {
                 OutputStream *stream = &output->streams[i];
+                uint64_t now_usec;
 
                 if (stream->fd >= 0 && stream->fd == fds[i].fd && fds[i].revents != 0)
                         (void) read_stream(stream, buffer, size);
-                if (stream->splitter.deadline_usec != USEC_INFINITY)
-                        line_splitter_tick(&stream->splitter, clock_usec(CLOCK_MONOTONIC));
+                if (stream->splitter.deadline_usec == USEC_INFINITY)
+                        continue;
+                now_usec = clock_usec(CLOCK_MONOTONIC);
+                if (now_usec < stream->splitter.deadline_usec || !has_more(stream))
+                        line_splitter_tick(&stream->splitter, now_usec);
         }
 }
 
