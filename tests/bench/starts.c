@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* How long a start takes, from the call to its answer: ours, the floor under it (a bare StartTransientUnit for a held process, until its job is removed) and
- * systemd-run --scope, in turns, so that what else the machine does meets all of them alike. And a burst: all calls at once, until the last answer.
- *
- * Usage: bench-starts ROUNDS BURST; in a user manager, with the service on the session bus. Prints one JSON object. */
+ * systemd-run --scope, in turns. And a burst: all calls at once, until the last answer. */
 
 #include <inttypes.h>
 #include <signal.h>
@@ -13,50 +11,27 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <systemd/sd-bus.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "util/macro.h"
-#include "util/names.h"
+#include "bench.h"
 
 #define SYSTEMD "org.freedesktop.systemd1"
 #define SYSTEMD_PATH "/org/freedesktop/systemd1"
 #define SYSTEMD_MANAGER "org.freedesktop.systemd1.Manager"
 
+#define ROUNDS 300
+#define BURST 1000
+
 extern char **environ;
+
+static char *const sleeper[] = {(char *) "/bin/sleep", (char *) "1000", NULL};
 
 typedef struct Bench {
         sd_bus *bus;
-        unsigned waiting; /* answers that are still to come */
-        unsigned n_jobs;  /* of ours that were removed */
-        unsigned failed;
+        BenchCalls calls;
+        unsigned n_jobs; /* of ours that were removed */
         unsigned serial;
 } Bench;
-
-static void check(int r, const char *what) {
-        if (r >= 0)
-                return;
-        fprintf(stderr, "bench-starts: %s: %s\n", what, strerror(-r));
-        exit(EXIT_FAILURE);
-}
-
-static double now_msec(void) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        return 1e3 * (double) now.tv_sec + 1e-6 * (double) now.tv_nsec;
-}
-
-static void run_until(Bench *bench, const unsigned *counter, unsigned value) {
-        while (*counter != value) {
-                int r = sd_bus_process(bench->bus, NULL);
-
-                check(r, "the bus");
-                if (r == 0)
-                        check(sd_bus_wait(bench->bus, 30 * USEC_PER_SEC), "the bus");
-        }
-}
 
 static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         const char *job, *unit, *result;
@@ -68,23 +43,11 @@ static int on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error 
         return 0;
 }
 
-static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
-        const sd_bus_error *error = sd_bus_message_get_error(reply);
-        Bench *bench = userdata;
-
-        bench->waiting--;
-        if (error) {
-                if (bench->failed++ == 0)
-                        fprintf(stderr, "bench-starts: %s\n", error->message);
-        }
-        return 0;
-}
-
 /* A process as a keeper is one while it waits. */
 static pid_t hold(void) {
         pid_t parent = getpid(), pid = fork();
 
-        check(pid, "fork");
+        bench_check(pid, "fork");
         if (pid > 0)
                 return pid;
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -103,43 +66,24 @@ static void call_floor(Bench *bench, pid_t pid) {
         char unit[64];
 
         (void) snprintf(unit, sizeof(unit), "bench-%d-%u.scope", (int) getpid(), bench->serial++);
-        bench->waiting++;
-        check(sd_bus_call_method_async(bench->bus, NULL, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit", on_answer, bench, "ssa(sv)a(sa(sv))",
-                                       unit, "fail", 4, "PIDs", "au", 1, (uint32_t) pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed", "Slice",
-                                       "s", RM_USER_SLICE, 0),
-              "StartTransientUnit");
+        bench->calls.waiting++;
+        bench_check(sd_bus_call_method_async(bench->bus, NULL, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "StartTransientUnit", bench_on_answer, &bench->calls,
+                                             "ssa(sv)a(sa(sv))", unit, "fail", 4, "PIDs", "au", 1, (uint32_t) pid, "Delegate", "b", 1, "CollectMode", "s",
+                                             "inactive-or-failed", "Slice", "s", RM_USER_SLICE, 0),
+                    "StartTransientUnit");
 }
 
 static double start_floor(Bench *bench) {
         unsigned jobs = bench->n_jobs + 1;
         pid_t pid = hold();
-        double from = now_msec();
+        double from = bench_now_msec();
 
         call_floor(bench, pid);
-        run_until(bench, &bench->waiting, 0);
-        run_until(bench, &bench->n_jobs, jobs);
-        from = now_msec() - from;
+        bench_run_until(bench->bus, &bench->calls.waiting, 0);
+        bench_run_until(bench->bus, &bench->n_jobs, jobs);
+        from = bench_now_msec() - from;
         release(pid);
         return from;
-}
-
-static void call_ours(Bench *bench, const char *id) {
-        bench->waiting++;
-        check(sd_bus_call_method_async(bench->bus, NULL, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StartRuntime", on_answer, bench, "sa{sv}",
-                                       "command", 2, "Id", "s", id, "Command", "as", 2, "/bin/sleep", "1000"),
-              "StartRuntime");
-}
-
-static void end_ours(Bench *bench, const char *id) {
-        char path[128];
-
-        (void) snprintf(path, sizeof(path), RM_RUNTIME_PREFIX "/%s", id);
-        (void) sd_bus_call_method(bench->bus, RM_BUS_NAME, path, RM_RUNTIME_INTERFACE, "Stop", NULL, NULL, "a{sv}", 1, "TimeoutStopUSec", "t", UINT64_C(0));
-        (void) sd_bus_call_method(bench->bus, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "WaitRuntime", NULL, NULL, "ss", id, "ended");
-        (void) sd_bus_call_method(bench->bus, RM_BUS_NAME, path, RM_RUNTIME_INTERFACE, "Forget", NULL, NULL, NULL);
-        /* The service asks who doesn't read, and sd_bus_call_method() leaves that for later. */
-        while (sd_bus_process(bench->bus, NULL) > 0)
-                ;
 }
 
 static double start_ours(Bench *bench) {
@@ -147,22 +91,22 @@ static double start_ours(Bench *bench) {
         char id[32];
 
         (void) snprintf(id, sizeof(id), "bench_%u", bench->serial++);
-        from = now_msec();
-        call_ours(bench, id);
-        run_until(bench, &bench->waiting, 0);
-        from = now_msec() - from;
-        end_ours(bench, id);
+        from = bench_now_msec();
+        bench_call_start(bench->bus, &bench->calls, id, sleeper);
+        bench_run_until(bench->bus, &bench->calls.waiting, 0);
+        from = bench_now_msec() - from;
+        bench_end(bench->bus, id);
         return from;
 }
 
 static double start_systemd_run(void) {
         char *const argv[] = {(char *) "systemd-run", (char *) "--user", (char *) "--scope", (char *) "--quiet", (char *) "true", NULL};
-        double from = now_msec();
+        double from = bench_now_msec();
         pid_t pid;
 
-        check(-posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ), "systemd-run");
+        bench_check(-posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ), "systemd-run");
         (void) waitpid(pid, NULL, 0);
-        return now_msec() - from;
+        return bench_now_msec() - from;
 }
 
 static double burst_floor(Bench *bench, unsigned n) {
@@ -170,15 +114,15 @@ static double burst_floor(Bench *bench, unsigned n) {
         pid_t *pids = calloc(n, sizeof(pid_t));
         double from;
 
-        check(pids ? 0 : -ENOMEM, "memory");
+        bench_check(pids ? 0 : -ENOMEM, "memory");
         for (unsigned i = 0; i < n; i++)
                 pids[i] = hold();
-        from = now_msec();
+        from = bench_now_msec();
         for (unsigned i = 0; i < n; i++)
                 call_floor(bench, pids[i]);
-        run_until(bench, &bench->waiting, 0);
-        run_until(bench, &bench->n_jobs, jobs);
-        from = now_msec() - from;
+        bench_run_until(bench->bus, &bench->calls.waiting, 0);
+        bench_run_until(bench->bus, &bench->n_jobs, jobs);
+        from = bench_now_msec() - from;
         for (unsigned i = 0; i < n; i++)
                 release(pids[i]);
         free(pids);
@@ -187,65 +131,59 @@ static double burst_floor(Bench *bench, unsigned n) {
 
 static double burst_ours(Bench *bench, unsigned n) {
         unsigned first = bench->serial;
-        double from = now_msec();
+        double from = bench_now_msec();
         char id[32];
 
         for (unsigned i = 0; i < n; i++) {
                 (void) snprintf(id, sizeof(id), "bench_%u", bench->serial++);
-                call_ours(bench, id);
+                bench_call_start(bench->bus, &bench->calls, id, sleeper);
         }
-        run_until(bench, &bench->waiting, 0);
-        from = now_msec() - from;
+        bench_run_until(bench->bus, &bench->calls.waiting, 0);
+        from = bench_now_msec() - from;
         for (unsigned i = 0; i < n; i++) {
                 (void) snprintf(id, sizeof(id), "bench_%u", first + i);
-                end_ours(bench, id);
+                bench_end(bench->bus, id);
         }
         return from;
 }
 
-static int compare(const void *a, const void *b) {
-        double one = *(const double *) a, other = *(const double *) b;
-
-        return (one > other) - (one < other);
-}
-
-static void print_times(const char *name, double *times, unsigned n) {
-        qsort(times, n, sizeof(double), compare);
-        printf("\"%s\": {\"median\": %.3f, \"p95\": %.3f, \"p99\": %.3f, \"n\": %u}", name, times[n / 2], times[n * 95 / 100], times[n * 99 / 100], n);
-}
-
-int main(int argc, char *argv[]) {
-        unsigned rounds = argc > 1 ? (unsigned) strtoul(argv[1], NULL, 10) : 300, burst = argc > 2 ? (unsigned) strtoul(argv[2], NULL, 10) : 1000;
-        double *floor_times = calloc(rounds + 1, sizeof(double)), *our_times = calloc(rounds + 1, sizeof(double)),
-               *run_times = calloc(rounds + 1, sizeof(double));
+int main(void) {
+        unsigned rounds = bench_rounds(ROUNDS), burst = bench_rounds(BURST);
+        BenchTimes floor_times = {0}, our_times = {0}, run_times = {0};
+        json_t *figures = bench_figures_new();
+        double of_floor, of_ours;
         Bench bench = {0};
 
-        check(rounds > 0 && floor_times && our_times && run_times ? 0 : -EINVAL, "ROUNDS");
-        check(sd_bus_open_user(&bench.bus), "the session bus");
-        check(sd_bus_match_signal(bench.bus, NULL, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed, &bench), "AddMatch");
-        check(sd_bus_call_method(bench.bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", NULL, NULL, NULL), "Subscribe");
+        bench.bus = bench_open_bus();
+        bench_check(sd_bus_match_signal(bench.bus, NULL, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "JobRemoved", on_job_removed, &bench), "AddMatch");
+        bench_check(sd_bus_call_method(bench.bus, SYSTEMD, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", NULL, NULL, NULL), "Subscribe");
 
-        /* One more than is counted: the first of each is slow. */
-        for (unsigned i = 0; i <= rounds; i++) {
-                floor_times[i] = start_floor(&bench);
-                our_times[i] = start_ours(&bench);
-                run_times[i] = start_systemd_run();
+        /* The first of each is slow, and isn't counted. */
+        (void) start_floor(&bench);
+        (void) start_ours(&bench);
+        (void) start_systemd_run();
+        for (unsigned i = 0; i < rounds; i++) {
+                bench_times_add(&floor_times, start_floor(&bench));
+                bench_times_add(&our_times, start_ours(&bench));
+                bench_times_add(&run_times, start_systemd_run());
         }
-        printf("{");
-        print_times("floor", floor_times + 1, rounds);
-        printf(", ");
-        print_times("ours", our_times + 1, rounds);
-        printf(", ");
-        print_times("systemd_run", run_times + 1, rounds);
-        if (burst > 0) {
-                double of_floor = burst_floor(&bench, burst), of_ours = burst_ours(&bench, burst);
+        of_floor = burst_floor(&bench, burst);
+        of_ours = burst_ours(&bench, burst);
 
-                printf(", \"burst\": {\"n\": %u, \"floor\": %.1f, \"ours\": %.1f}", burst, of_floor, of_ours);
-        }
-        printf(", \"failed\": %u}\n", bench.failed);
-        free(floor_times);
-        free(our_times);
-        free(run_times);
+        bench_compare(figures, "start, call to answer", "ms", bench_percentile(&our_times, 50), "bare StartTransientUnit", bench_percentile(&floor_times, 50),
+                      BENCH_AT_MOST, 1.5);
+        bench_compare(figures, "the same, 95th percentile", "ms", bench_percentile(&our_times, 95), "bare StartTransientUnit",
+                      bench_percentile(&floor_times, 95), BENCH_NO_GOAL, 0);
+        bench_figure(figures,
+                     &(BenchFigure){"start, times faster", "ms", bench_percentile(&our_times, 50), "systemd-run --scope", bench_percentile(&run_times, 50),
+                                    bench_percentile(&run_times, 50) / bench_percentile(&our_times, 50), BENCH_AT_LEAST, 3});
+        bench_compare(figures, "1,000 starts at once", "starts/s", 1e3 * burst / of_ours, "bare StartTransientUnit", 1e3 * burst / of_floor, BENCH_AT_LEAST,
+                      0.8);
+        bench_print(figures);
+
+        bench_times_done(&floor_times);
+        bench_times_done(&our_times);
+        bench_times_done(&run_times);
         sd_bus_flush_close_unref(bench.bus);
-        return bench.failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return bench.calls.failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
