@@ -23,6 +23,9 @@
 /* Helpers of the main process notice its end and go by themselves (erl_child_setup of an Erlang node, the other end of a pipe). */
 #define LEAVING_USEC (250 * USEC_PER_MSEC)
 
+/* For lossless readers to take what a runtime that has ended left in its pipes. */
+#define DRAIN_USEC USEC_PER_SEC
+
 /* Time for what has been killed to be gone, before it is looked at again. */
 #define KILL_AGAIN_USEC (100 * USEC_PER_MSEC)
 
@@ -54,13 +57,14 @@ static void enter_done(Keeper *keeper) {
         if (keeper->cgroup.payload_fd >= 0)
                 cgroup_read_usage(&keeper->cgroup, &done);
         link_end_tell(&keeper->link, FACT_DONE, &done, sizeof(done));
+        readers_end(&keeper->readers);
 }
 
 /* The payload is empty: what its pipes hold is all there will be. */
 static void enter_settled(Keeper *keeper) {
         output_drain(&keeper->output, keeper->buffer, sizeof(keeper->buffer));
         keeper->state = COMMAND_SETTLED;
-        keeper->kill_usec = USEC_INFINITY;
+        keeper->kill_usec = keeper->drain_usec = USEC_INFINITY;
 
         if (keeper->failed.stage != LINK_STAGE_NONE)
                 link_end_tell(&keeper->link, FACT_FAILED, &keeper->failed, sizeof(keeper->failed));
@@ -108,10 +112,23 @@ static void ask_again(Keeper *keeper) {
         keeper->kill_usec = clock_usec(CLOCK_MONOTONIC) + DYING_USEC;
 }
 
+/* Nothing is left but output, which is read as a lossless reader takes it: for a moment. */
+static bool is_draining(Keeper *keeper) {
+        if (keeper->finishing || !output_is_held(&keeper->output))
+                return false;
+        if (keeper->drain_usec == USEC_INFINITY) {
+                keeper->drain_usec = clock_usec(CLOCK_MONOTONIC) + DRAIN_USEC;
+                keeper->kill_usec = USEC_INFINITY;
+                readers_hurry(&keeper->readers);
+        }
+        return clock_usec(CLOCK_MONOTONIC) < keeper->drain_usec;
+}
+
 /* Settles when nothing is left; what is left and has had its time goes one step further. */
 void command_check_payload(Keeper *keeper) {
         if (cgroup_is_populated(&keeper->cgroup) == 0) {
-                enter_settled(keeper);
+                if (!is_draining(keeper))
+                        enter_settled(keeper);
                 return;
         }
         if (!keeper->counted && clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec) {

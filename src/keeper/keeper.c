@@ -23,8 +23,12 @@ enum {
         POLL_INPUT,
         POLL_OUTPUT,
         POLL_CONTROL = POLL_OUTPUT + OUTPUT_POLL_FDS,
-        POLL_FDS = POLL_CONTROL + CONTROL_POLL_FDS,
+        POLL_READERS = POLL_CONTROL + CONTROL_POLL_FDS,
+        POLL_FDS = POLL_READERS + READERS_POLL_FDS,
 };
+
+/* For readers who haven't taken all, when nobody else waits for us any more. */
+#define LINGER_USEC USEC_PER_SEC
 
 static void on_sent(void *userdata, uint64_t connection, uint32_t cookie, int error) {
         Keeper *keeper = userdata;
@@ -58,10 +62,11 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd, int socke
         keeper->runtime_score = MEMORY_SCORE_NONE;
         keeper->signal_fd = keeper->directory_fd = keeper->status_fd = -EBADF;
         keeper->socket_fd = socket_fd;
-        keeper->abandon_usec = keeper->kill_usec = USEC_INFINITY;
+        keeper->abandon_usec = keeper->kill_usec = keeper->drain_usec = keeper->linger_usec = USEC_INFINITY;
         link_end_init(&keeper->link, link_fd, ring_fd);
         input_init(&keeper->input);
-        output_init(&keeper->output, &keeper->ring);
+        readers_init(&keeper->readers, &keeper->ring);
+        output_init(&keeper->output, &keeper->ring, &keeper->readers);
         control_init(&keeper->control, &keeper->events, on_sent, keeper);
 
         r = ring_writer_init(&keeper->ring, ring_fd);
@@ -94,6 +99,7 @@ void keeper_done(Keeper *keeper) {
         events_clear(&keeper->events);
         input_close(&keeper->input);
         output_done(&keeper->output);
+        readers_done(&keeper->readers);
         link_end_done(&keeper->link);
         ring_writer_done(&keeper->ring);
         plan_unload(&keeper->plan);
@@ -123,8 +129,30 @@ static bool is_abandoned(Keeper *keeper) {
         return keeper->link.fd < 0;
 }
 
+/* All has been told and collected. What readers have yet to take is theirs for a moment; then they meet an end without its frame, and ask again. */
+static bool has_finished(Keeper *keeper) {
+        if (!keeper->collected)
+                return false;
+        if (!readers_have_work(&keeper->readers))
+                return true;
+        if (keeper->linger_usec == USEC_INFINITY) {
+                keeper->linger_usec = clock_usec(CLOCK_MONOTONIC) + LINGER_USEC;
+                link_end_done(&keeper->link);
+        }
+        return clock_usec(CLOCK_MONOTONIC) >= keeper->linger_usec;
+}
+
+static uint64_t next_deadline(const Keeper *keeper) {
+        uint64_t deadline_usec = output_deadline(&keeper->output);
+
+        deadline_usec = MIN_OF(deadline_usec, keeper->kill_usec);
+        deadline_usec = MIN_OF(deadline_usec, keeper->drain_usec);
+        deadline_usec = MIN_OF(deadline_usec, keeper->abandon_usec);
+        return MIN_OF(deadline_usec, keeper->linger_usec);
+}
+
 static int wait_for_events(Keeper *keeper, struct pollfd *fds) {
-        uint64_t deadline_usec = MIN_OF(output_deadline(&keeper->output), MIN_OF(keeper->kill_usec, keeper->abandon_usec));
+        uint64_t deadline_usec = next_deadline(keeper);
         bool listen = command_runs(keeper) && !keeper->memory.settling;
         struct timespec timeout = {};
 
@@ -138,6 +166,7 @@ static int wait_for_events(Keeper *keeper, struct pollfd *fds) {
         input_prepare_poll(&keeper->input, &fds[POLL_INPUT]);
         output_prepare_poll(&keeper->output, &fds[POLL_OUTPUT]);
         control_prepare_poll(&keeper->control, &fds[POLL_CONTROL]);
+        readers_prepare_poll(&keeper->readers, &fds[POLL_READERS]);
 
         if (deadline_usec != USEC_INFINITY && !keeper->more_to_reap) {
                 uint64_t now_usec = clock_usec(CLOCK_MONOTONIC);
@@ -169,6 +198,7 @@ static void process_events(Keeper *keeper, const struct pollfd *fds) {
                 (void) events_add(&keeper->events, LINK_CONTROL_LINE, keeper->output.matched_line, NULL, 0);
                 keeper->output.matched_line = 0;
         }
+        readers_process(&keeper->readers, &fds[POLL_READERS], keeper->buffer, sizeof(keeper->buffer));
 
         if (keeper->link.fd >= 0 && fds[POLL_LINK + LINK_END_POLL_CONNECTION].revents != 0)
                 requests_process(keeper);
@@ -189,7 +219,7 @@ int keeper_loop(Keeper *keeper) {
                 int r;
 
                 link_end_flush(&keeper->link, &keeper->events, ring_writer_last(&keeper->ring));
-                if (keeper->collected || is_abandoned(keeper))
+                if (has_finished(keeper) || (!keeper->collected && is_abandoned(keeper)))
                         return 0;
                 r = wait_for_events(keeper, fds);
                 if (r < 0)

@@ -11,6 +11,7 @@
 #include "keeper/memory.h"
 #include "keeper/output.h"
 #include "keeper/plan.h"
+#include "keeper/readers.h"
 #include "util/ring.h"
 
 /* The command that was run last. */
@@ -32,6 +33,7 @@ typedef struct Keeper {
         Memory memory;
         int runtime_score; /* see memory_stand_back() */
         Output output;
+        Readers readers;
         Input input;
         Control control;
 
@@ -47,13 +49,14 @@ typedef struct Keeper {
 
         CommandState state;
         uint32_t command;
-        bool last;          /* no command follows */
-        pid_t pid;          /* of the first process while it isn't reaped */
-        bool asked;         /* all of it has been sent a signal that ends most: who is left may be about to go */
-        bool killed;        /* all of it has been sent SIGKILL: who is left is dying, not left behind */
-        bool main_killed;   /* the first process has been sent SIGKILL by us */
-        bool counted;       /* who is left has been counted, and asked to end */
-        uint64_t kill_usec; /* CLOCK_MONOTONIC when what was left behind is killed (again) */
+        bool last;           /* no command follows */
+        pid_t pid;           /* of the first process while it isn't reaped */
+        bool asked;          /* all of it has been sent a signal that ends most: who is left may be about to go */
+        bool killed;         /* all of it has been sent SIGKILL: who is left is dying, not left behind */
+        bool main_killed;    /* the first process has been sent SIGKILL by us */
+        bool counted;        /* who is left has been counted, and asked to end */
+        uint64_t kill_usec;  /* CLOCK_MONOTONIC when what was left behind is killed (again) */
+        uint64_t drain_usec; /* CLOCK_MONOTONIC until when lossless readers may take what it left in its pipes */
         struct link_failed failed;
         struct link_exited exited;
 
@@ -62,6 +65,7 @@ typedef struct Keeper {
         bool collected;         /* it is known that the daemon has the record */
         uint64_t patience_usec; /* how long we wait for a daemon while nothing runs */
         uint64_t abandon_usec;  /* CLOCK_MONOTONIC when we stop waiting for a daemon */
+        uint64_t linger_usec;   /* CLOCK_MONOTONIC when we stop waiting for readers */
 
         uint8_t buffer[LINK_MESSAGE_MAX] __attribute__((aligned(8))); /* for one message or one read at a time */
 } Keeper;

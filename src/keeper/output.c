@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The runtime's output on its way from the pipes into the ring. Nothing here waits for a reader of the ring: what is read too late is
- * overwritten, and the runtime is never held back.
+ * overwritten, and the runtime is never held back, unless somebody with the right to it has asked for that (readers.c).
  *
  * The end of a stream is not EOF alone, since a process that escaped may hold the pipe for ever: when the payload is empty, what the pipe
  * holds at that moment is all there is. */
@@ -48,8 +48,9 @@ static void on_line(void *userdata, uint16_t flags, uint64_t realtime_usec, cons
         match_part(stream, flags, number, text, size);
 }
 
-void output_init(Output *output, RingWriter *ring) {
+void output_init(Output *output, RingWriter *ring, const Readers *readers) {
         output->ring = ring;
+        output->readers = readers;
         output->matching = false;
         output->matched_line = 0;
         for (size_t i = 0; i < ELEMENTSOF(output->streams); i++) {
@@ -120,13 +121,41 @@ int output_open(Output *output, bool setup, int *ret_output_fd, int *ret_error_f
         return 0;
 }
 
+/* How much of a stream may be read. */
+static size_t allowance(const Output *output) {
+        return readers_allowance(output->readers, output->streams[0].splitter.size + output->streams[1].splitter.size);
+}
+
+/* Whether the end of an unfinished line is there, and only we are late. */
+static bool has_more(const OutputStream *stream) {
+        int pending = 0;
+
+        return stream->fd >= 0 && ioctl(stream->fd, FIONREAD, &pending) >= 0 && pending > 0;
+}
+
 void output_prepare_poll(const Output *output, struct pollfd *fds) {
+        bool held = allowance(output) == 0;
+
         for (size_t i = 0; i < ELEMENTSOF(output->streams); i++)
-                fds[i] = (struct pollfd){.fd = output->streams[i].fd, .events = POLLIN};
+                fds[i] = (struct pollfd){.fd = held ? -1 : output->streams[i].fd, .events = POLLIN};
+}
+
+bool output_is_held(const Output *output) {
+        return allowance(output) != SIZE_MAX && (has_more(&output->streams[0]) || has_more(&output->streams[1]));
 }
 
 uint64_t output_deadline(const Output *output) {
-        return MIN_OF(output->streams[0].splitter.deadline_usec, output->streams[1].splitter.deadline_usec);
+        bool held = allowance(output) == 0;
+        uint64_t deadline_usec = USEC_INFINITY;
+
+        for (size_t i = 0; i < ELEMENTSOF(output->streams); i++) {
+                const OutputStream *stream = &output->streams[i];
+
+                /* What isn't read has no time either. */
+                if (stream->splitter.deadline_usec < deadline_usec && !(held && has_more(stream)))
+                        deadline_usec = stream->splitter.deadline_usec;
+        }
+        return deadline_usec;
 }
 
 /* Returns what was read, 0 if the stream has ended or has nothing now. */
@@ -144,20 +173,17 @@ static size_t read_stream(OutputStream *stream, void *buffer, size_t size) {
         return (size_t) n;
 }
 
-/* Whether the end of an unfinished line is there, and only we are late. */
-static bool has_more(const OutputStream *stream) {
-        int pending = 0;
-
-        return stream->fd >= 0 && ioctl(stream->fd, FIONREAD, &pending) >= 0 && pending > 0;
-}
-
 void output_process(Output *output, const struct pollfd *fds, void *buffer, size_t size) {
         for (size_t i = 0; i < ELEMENTSOF(output->streams); i++) {
                 OutputStream *stream = &output->streams[i];
                 uint64_t now_usec;
 
-                if (stream->fd >= 0 && stream->fd == fds[i].fd && fds[i].revents != 0)
-                        (void) read_stream(stream, buffer, size);
+                if (stream->fd >= 0 && stream->fd == fds[i].fd && fds[i].revents != 0) {
+                        size_t allowed = MIN_OF(size, allowance(output));
+
+                        if (allowed > 0)
+                                (void) read_stream(stream, buffer, allowed);
+                }
                 if (stream->splitter.deadline_usec == USEC_INFINITY)
                         continue;
                 now_usec = clock_usec(CLOCK_MONOTONIC);

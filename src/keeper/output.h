@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <regex.h>
 
+#include "keeper/readers.h"
 #include "util/line-splitter.h"
 #include "util/ring.h"
 
@@ -23,6 +24,7 @@ typedef struct OutputStream {
 
 struct Output {
         RingWriter *ring;
+        const Readers *readers; /* who may hold the runtime back */
         OutputStream streams[2];
         regex_t pattern;
         bool matching;         /* pattern is compiled, and no line has matched it yet */
@@ -31,7 +33,7 @@ struct Output {
 
 #define OUTPUT_POLL_FDS ELEMENTSOF(((Output *) NULL)->streams)
 
-void output_init(Output *output, RingWriter *ring);
+void output_init(Output *output, RingWriter *ring, const Readers *readers);
 void output_done(Output *output);
 
 /* From now on looks for a line of stdout or stderr that matches an extended regular expression. */
@@ -45,6 +47,9 @@ uint64_t output_deadline(const Output *output);
 
 /* Reads each stream that is ready once, and emits parts whose time has come. The buffer is for its use alone meanwhile. */
 void output_process(Output *output, const struct pollfd *fds, void *buffer, size_t size);
+
+/* True while there is something in the pipes that isn't read for a reader's sake. */
+bool output_is_held(const Output *output);
 
 /* Nobody of the payload is left: reads what is in the pipes now, and closes them, whoever else may hold the other end. */
 void output_drain(Output *output, void *buffer, size_t size);

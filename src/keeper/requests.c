@@ -122,6 +122,21 @@ static int on_input_close(Keeper *keeper, const void *message, size_t size) {
         return reply(keeper, request->cookie, input_request_close(&keeper->input), -EBADF);
 }
 
+static int on_output_open(Keeper *keeper, const void *message, size_t size) {
+        const struct link_output_open *request = message;
+        int fd = -EBADF, r;
+
+        r = readers_open(&keeper->readers, request->after, request->flags, &fd);
+        return reply(keeper, request->cookie, r, fd);
+}
+
+static int on_output_release(Keeper *keeper, const void *message, size_t size) {
+        /* Of a command that has ended by itself, lossless readers get all. */
+        if (keeper->pid > 0)
+                readers_release(&keeper->readers);
+        return 0;
+}
+
 static int on_collect(Keeper *keeper, const void *message, size_t size) {
         command_collect(keeper);
         return 0;
@@ -141,6 +156,8 @@ static const struct {
         [LINK_INPUT_OPEN - LINK_RUN] = {sizeof(struct link_request), false, on_input_open},
         [LINK_INPUT_CLOSE - LINK_RUN] = {sizeof(struct link_request), false, on_input_close},
         [LINK_COLLECT - LINK_RUN] = {sizeof(uint32_t), false, on_collect},
+        [LINK_OUTPUT_OPEN - LINK_RUN] = {sizeof(struct link_output_open), false, on_output_open},
+        [LINK_OUTPUT_RELEASE - LINK_RUN] = {sizeof(uint32_t), false, on_output_release},
 };
 
 static int dispatch(Keeper *keeper, const void *message, size_t size) {

@@ -28,6 +28,7 @@
 #define LIMIT_READ_OUTPUT (256U * 1024U) /* one reply of ReadOutput */
 #define LIMIT_SUBSCRIPTIONS 512U         /* subscribed peers of the manager */
 #define LIMIT_SUBSCRIBERS 64U            /* subscribers of one runtime */
+#define LIMIT_READERS 16U                /* pipes of OpenOutput that are open at a time, a runtime */
 #define LIMIT_MISSED 256U                /* removed runtimes that a subscriber has yet to be told of */
 
 /* A scope that is out of memory may cost it any process, and its keeper must not be that one. So the payload has a limit of its own, a little below

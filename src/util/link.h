@@ -30,6 +30,9 @@
  * LINK_SEND and LINK_SIGNAL may carry an effect number (0: none). Numbers rise; one that the keeper has met before is answered and does nothing. A
  * daemon records the effect before it asks for it, so that the next one can ask again without knowing whether it was asked for already.
  *
+ * A pipe of LINK_OUTPUT_OPEN is the keeper's own affair from then on: it goes on whether there is a link or not. At the end of all the keeper closes it behind
+ * the last line; readers that haven't taken all by LINK_COLLECT have a second more.
+ *
  * A broken message (unknown type, wrong size, out of order) ends the connection it came on, and nothing else.
  *
  * The keeper shares a uid with the runtime: the daemon checks every message as it would a stranger's. */
@@ -40,9 +43,11 @@
 #include "util/limits.h"
 #include "util/macro.h"
 
-/* 1: no effect numbers. A daemon speaks to keepers of LINK_VERSION_OLDEST and newer; a keeper has the version that it was built with. */
-#define LINK_VERSION 2U
+/* 1: no effect numbers; 2: no pipes of output. A daemon speaks to keepers of LINK_VERSION_OLDEST and newer; a keeper has the version
+ * that it was built with. */
+#define LINK_VERSION 3U
 #define LINK_VERSION_OLDEST 1U
+#define LINK_VERSION_OUTPUT 3U               /* from here on: LINK_OUTPUT_… */
 #define LINK_MESSAGE_MAX (LIMIT_INPUT + 64U) /* one LINK_INPUT_WRITE: it is all or nothing */
 #define LINK_CHUNK_MAX (32U * 1024U)         /* bytes behind one struct of LINK_CONTROL and LINK_SEND */
 
@@ -61,19 +66,21 @@ enum link_type {
         LINK_OUTPUT,    /* struct link_output: the answer to one LINK_WATCH */
         LINK_CONTROL,   /* struct link_control, then bytes */
         LINK_DONE,      /* struct link_done: nothing of the payload runs, all output is in the ring */
-        LINK_REPLY,     /* struct link_reply, with an fd if it was LINK_INPUT_OPEN */
+        LINK_REPLY,     /* struct link_reply, with an fd if it was LINK_INPUT_OPEN or LINK_OUTPUT_OPEN */
         LINK_MEMORY,    /* struct link_memory: a fact, told before LINK_EXITED and again when it changes */
 
         /* daemon → keeper */
-        LINK_RUN = 64,    /* struct link_run */
-        LINK_SIGNAL,      /* struct link_signal; answered */
-        LINK_SEND,        /* struct link_send, then bytes: a message for the runtime; the last part is answered */
-        LINK_ACKNOWLEDGE, /* struct link_acknowledge */
-        LINK_WATCH,       /* struct link_watch */
-        LINK_INPUT_WRITE, /* struct link_request, then bytes: all or -EAGAIN, -EPIPE once closed; answered */
-        LINK_INPUT_OPEN,  /* struct link_request; answered with a write end of the input pipe */
-        LINK_INPUT_CLOSE, /* struct link_request; answered */
-        LINK_COLLECT,     /* uint32_t type alone: the daemon has the record, or wants it now (see above) */
+        LINK_RUN = 64,       /* struct link_run */
+        LINK_SIGNAL,         /* struct link_signal; answered */
+        LINK_SEND,           /* struct link_send, then bytes: a message for the runtime; the last part is answered */
+        LINK_ACKNOWLEDGE,    /* struct link_acknowledge */
+        LINK_WATCH,          /* struct link_watch */
+        LINK_INPUT_WRITE,    /* struct link_request, then bytes: all or -EAGAIN, -EPIPE once closed; answered */
+        LINK_INPUT_OPEN,     /* struct link_request; answered with a write end of the input pipe */
+        LINK_INPUT_CLOSE,    /* struct link_request; answered */
+        LINK_COLLECT,        /* uint32_t type alone: the daemon has the record, or wants it now (see above) */
+        LINK_OUTPUT_OPEN,    /* struct link_output_open; answered with the read end of a pipe that the keeper writes */
+        LINK_OUTPUT_RELEASE, /* uint32_t type alone: the runtime is being stopped, and no reader may hold it back any more */
 };
 
 /* Where the start of a process failed. The names (link_stage_to_string) are part of the messages that a client sees. */
@@ -230,6 +237,15 @@ struct link_acknowledge {
 /* Say so once when a line with a number above `after` is in the ring. A later one replaces it. */
 struct link_watch {
         uint32_t type;
+        uint32_t zero;
+        uint64_t after;
+};
+
+/* Not in versions 1 and 2. Errors: EUSERS (LIMIT_READERS). */
+struct link_output_open {
+        uint32_t type;
+        uint32_t cookie;
+        uint32_t flags; /* of OpenOutput: output-frame.h */
         uint32_t zero;
         uint64_t after;
 };

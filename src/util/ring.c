@@ -32,10 +32,6 @@
 /* Nobody prints as many lines: a last line beyond this is a lie, and a reader can count on from any number without an overflow. */
 #define RING_NUMBER_MAX ((uint64_t) INT64_MAX)
 
-static uint64_t record_length(uint32_t size) {
-        return ALIGN_TO(sizeof(struct ring_record) + (uint64_t) size, 8);
-}
-
 size_t ring_file_size(uint64_t ring_bytes) {
         uint64_t kept = MIN_OF(MAX_OF(ring_bytes, (uint64_t) LIMIT_RING_MIN), (uint64_t) LIMIT_RING_MAX);
 
@@ -157,8 +153,8 @@ static void give_up_oldest(RingWriter *writer) {
         struct ring_record oldest;
 
         copy_out(writer->data, writer->data_size, writer->tail, &oldest, sizeof(oldest));
-        if (oldest.size <= RING_LINE_MAX && record_length(oldest.size) <= writer->head - writer->tail)
-                writer->tail += record_length(oldest.size);
+        if (oldest.size <= RING_LINE_MAX && ring_record_length(oldest.size) <= writer->head - writer->tail)
+                writer->tail += ring_record_length(oldest.size);
         else
                 writer->tail = writer->head; /* somebody has written into our ring: begin anew */
 }
@@ -184,10 +180,12 @@ uint64_t ring_append(RingWriter *writer, enum ring_stream stream, uint16_t flags
                 .number = writer->last + 1,
                 .realtime_usec = realtime_usec,
         };
-        uint64_t length = record_length(record.size);
+        uint64_t length = ring_record_length(record.size);
         bool moved = false;
 
         while (writer->head + length - writer->tail > writer->data_size) {
+                if (writer->on_guard && writer->tail >= writer->guard)
+                        writer->on_guard(writer->guard_userdata);
                 give_up_oldest(writer);
                 moved = true;
         }
@@ -210,6 +208,21 @@ uint64_t ring_append(RingWriter *writer, enum ring_stream stream, uint16_t flags
 
 uint64_t ring_writer_last(const RingWriter *writer) {
         return writer->last;
+}
+
+int ring_writer_peek(const RingWriter *writer, uint64_t position, struct ring_record *ret) {
+        if (position == writer->head)
+                return 0;
+        if (position < writer->tail || position > writer->head || writer->head - position < sizeof(*ret))
+                return -EBADMSG;
+        copy_out(writer->data, writer->data_size, position, ret, sizeof(*ret));
+        if (ret->size > RING_LINE_MAX || ring_record_length(ret->size) > writer->head - position || ret->stream >= _RING_STREAM_MAX)
+                return -EBADMSG;
+        return 1;
+}
+
+void ring_writer_copy(const RingWriter *writer, uint64_t position, void *bytes, size_t size) {
+        copy_out(writer->data, writer->data_size, position, bytes, size);
 }
 
 int ring_reader_init(RingReader *ret, int fd) {
@@ -304,7 +317,7 @@ static int read_record(const RingReader *reader, const Bounds *bounds, uint64_t 
         copy_out(reader->data, reader->data_size, position, &record, sizeof(record));
         if (!still_there(reader, position))
                 return 0;
-        if (record.size > RING_LINE_MAX || record_length(record.size) > bounds->head - position || record.stream >= _RING_STREAM_MAX ||
+        if (record.size > RING_LINE_MAX || ring_record_length(record.size) > bounds->head - position || record.stream >= _RING_STREAM_MAX ||
             (record.flags & ~(RING_PARTIAL | RING_UNTERMINATED)) != 0 || record.number == 0 || record.number > bounds->last)
                 return -EBADMSG;
         *ret = record;
@@ -336,7 +349,7 @@ static int find_record(const RingReader *reader, const Bounds *bounds, Patience 
                         *ret = record;
                         return 1;
                 }
-                position += record_length(record.size);
+                position += ring_record_length(record.size);
                 expected = record.number + 1;
         }
         return -EBADMSG; /* the caller has seen that the number is there */
@@ -438,7 +451,7 @@ int ring_read(const RingReader *reader, RingCursor *cursor, struct ring_record *
                 *ret = record;
                 *cursor = (RingCursor){
                         .number = record.number + 1,
-                        .position = position + record_length(record.size),
+                        .position = position + ring_record_length(record.size),
                         .known = true,
                 };
                 return 1;

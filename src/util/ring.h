@@ -59,6 +59,11 @@ struct ring_record {
         uint64_t realtime_usec;
 };
 
+/* What a record with a text of that size takes in the ring, and in a framed pipe (output-frame.h). */
+static inline uint64_t ring_record_length(uint32_t size) {
+        return ALIGN_TO(sizeof(struct ring_record) + (uint64_t) size, 8);
+}
+
 /* Bytes to give the memfd of a ring that keeps at least ring_bytes of records. */
 size_t ring_file_size(uint64_t ring_bytes);
 
@@ -76,6 +81,11 @@ typedef struct RingWriter {
         uint64_t last;
         uint64_t commit_count;
         uint64_t middle;
+
+        /* Somebody in the writer's own process is in the middle of the record at this position, and is told before it is given up. NULL: nobody is. */
+        void (*on_guard)(void *userdata);
+        void *guard_userdata;
+        uint64_t guard;
 } RingWriter;
 
 /* Maps a ring made by ring_create() for writing. -EINVAL if it isn't one. */
@@ -85,6 +95,12 @@ void ring_writer_done(RingWriter *writer);
 /* Adds a line, overwriting the oldest as needed. size ≤ RING_LINE_MAX. Returns its number. */
 uint64_t ring_append(RingWriter *writer, enum ring_stream stream, uint16_t flags, uint64_t realtime_usec, const void *text, size_t size);
 uint64_t ring_writer_last(const RingWriter *writer);
+
+/* For readers in the writer's own process, who take what they need before the next line is added: the record at a position from tail on. 1, 0 at head, or
+ * -EBADMSG if that can't be one. */
+int ring_writer_peek(const RingWriter *writer, uint64_t position, struct ring_record *ret);
+/* Copies bytes that stand there. */
+void ring_writer_copy(const RingWriter *writer, uint64_t position, void *bytes, size_t size);
 
 typedef struct RingReader {
         const struct ring_header *header;

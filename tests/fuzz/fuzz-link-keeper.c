@@ -58,6 +58,7 @@ static void say_request(uint8_t choice) {
         g_autofree uint8_t *message = g_malloc0(LINK_MESSAGE_MAX + 16);
         struct link_request *request = (struct link_request *) (void *) message;
         struct link_signal *signal_request = (struct link_signal *) (void *) message;
+        struct link_output_open *open = (struct link_output_open *) (void *) message;
         size_t size = sizeof(*request);
 
         request->cookie = fuzz_u8(&model->input);
@@ -82,7 +83,12 @@ static void say_request(uint8_t choice) {
                 request->type = LINK_INPUT_OPEN;
                 break;
         case 5:
-                request->type = choice & 0x80 ? LINK_INPUT_CLOSE : LINK_INPUT_OPEN;
+                request->type = choice & 0x80 ? LINK_INPUT_CLOSE : LINK_OUTPUT_OPEN;
+                if (request->type == LINK_OUTPUT_OPEN) {
+                        *open = (struct link_output_open){.type = request->type, .cookie = request->cookie, .flags = pipe_flags(request->cookie)};
+                        open->after = fuzz_u8(&model->input) % 32;
+                        size = sizeof(*open);
+                }
                 break;
         }
         say(message, size, 0);
@@ -110,7 +116,7 @@ static void connect_anew(uint8_t choice) {
 }
 
 static void step_of_daemon(uint8_t choice) {
-        uint32_t collect = LINK_COLLECT;
+        uint32_t collect = LINK_COLLECT, release = LINK_OUTPUT_RELEASE;
         struct link_acknowledge acknowledge = {.type = LINK_ACKNOWLEDGE};
         struct link_watch watch = {.type = LINK_WATCH};
         struct link_run run = {.type = LINK_RUN};
@@ -136,7 +142,10 @@ static void step_of_daemon(uint8_t choice) {
                 break;
         case 6:
                 watch.after = choice < 0xc0 ? last_line() : fuzz_u8(&model->input);
-                say(&watch, sizeof(watch), 0);
+                if (choice < 0xf0)
+                        say(&watch, sizeof(watch), 0);
+                else
+                        say(&release, sizeof(release), 0);
                 break;
         case 7:
                 if (choice & 0x80)
@@ -265,6 +274,8 @@ static void step_of_runtime(uint8_t choice) {
                 write_some(protocol_write_fd, choice);
                 break;
         case 10:
+                if (choice & 0x80 && model->n_pipes > 0)
+                        pipe_read(&model->pipes[choice / 16 % model->n_pipes]);
                 read_some(choice & 0x10 ? world.input_fd : choice & 0x20 ? world.protocol_read_fd : model->protocol_fd);
                 break;
         case 11:
@@ -324,6 +335,7 @@ static bool on_idle(void *userdata) {
         }
         if (!model->over) {
                 model->over = true;
+                pipes_close();
                 world.n_undying = 0;
                 world_exit(CLD_EXITED, 0);
                 for (unsigned i = 0; i < 6; i++)
@@ -425,6 +437,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         /* It ends by itself: collected, or abandoned. */
         g_assert_cmpint(keeper_loop(keeper), ==, 0);
         g_assert_false(world_is_populated());
+        pipes_close();
         keeper_done(keeper);
 
         check_ring(ring_fd);

@@ -2,6 +2,7 @@
 
 #include "keeper-model.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -97,12 +98,89 @@ static void hear_done(const struct link_done *done) {
         daemon->done = true;
 }
 
+uint32_t pipe_flags(uint32_t cookie) {
+        return cookie % (OUTPUT_FLAGS + 2); /* the last one isn't known */
+}
+
+static void pipe_keep(uint32_t cookie, int fd) {
+        Pipe *pipe = &model->pipes[model->n_pipes];
+
+        if (fd < 0 || model->n_pipes == PIPES_MAX || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY)
+                return;
+        *pipe = (Pipe){.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .flags = pipe_flags(cookie), .bytes = g_byte_array_new()};
+        (void) fcntl(pipe->fd, F_SETFL, O_NONBLOCK);
+        model->n_pipes++;
+}
+
+/* Each line once and in its order, and what is missing is told exactly. */
+static void pipe_check_frame(Pipe *pipe, const struct output_frame *frame, const uint8_t *bytes) {
+        bool all = (pipe->flags & OUTPUT_STREAMS) == 0 || (pipe->flags & OUTPUT_STREAMS) == OUTPUT_STREAMS;
+        uint64_t count;
+
+        g_assert_false(pipe->ended);
+        if (frame->kind == OUTPUT_FRAME_END) {
+                g_assert_cmpuint(frame->size, ==, 0);
+                g_assert_cmpuint(frame->number, ==, last_line());
+                g_assert_cmpuint(frame->number + 1, >=, pipe->next);
+                pipe->ended = true;
+                return;
+        }
+        if (pipe->next > 0 && all)
+                g_assert_cmpuint(frame->number, ==, pipe->next);
+        g_assert_cmpuint(frame->number, >=, pipe->next);
+        pipe->next = frame->number + 1;
+        if (frame->kind == OUTPUT_FRAME_GAP) {
+                g_assert_cmpuint(frame->size, ==, sizeof(count));
+                memcpy(&count, bytes, sizeof(count));
+                g_assert_cmpuint(count, >, 0);
+                pipe->next = frame->number + count;
+                return;
+        }
+        g_assert_cmpuint(frame->kind, ==, OUTPUT_FRAME_LINE);
+        g_assert_true(output_selects(pipe->flags, frame->stream));
+}
+
+void pipe_read(Pipe *pipe) {
+        uint8_t buffer[4096];
+        size_t offset = 0;
+        ssize_t n;
+
+        while ((n = read(pipe->fd, buffer, sizeof(buffer))) > 0) {
+                if (!(pipe->flags & OUTPUT_FRAMED))
+                        continue;
+                g_byte_array_append(pipe->bytes, buffer, (guint) n);
+        }
+        for (;;) {
+                struct output_frame frame;
+
+                if (pipe->bytes->len - offset < sizeof(frame))
+                        break;
+                memcpy(&frame, pipe->bytes->data + offset, sizeof(frame));
+                g_assert_cmpuint(frame.size, <=, LIMIT_LINE);
+                if (pipe->bytes->len - offset < ring_record_length(frame.size))
+                        break;
+                pipe_check_frame(pipe, &frame, pipe->bytes->data + offset + sizeof(frame));
+                offset += ring_record_length(frame.size);
+        }
+        g_byte_array_remove_range(pipe->bytes, 0, (guint) offset);
+}
+
+void pipes_close(void) {
+        for (unsigned i = 0; i < model->n_pipes; i++) {
+                pipe_read(&model->pipes[i]);
+                fd_close(model->pipes[i].fd);
+                g_byte_array_unref(model->pipes[i].bytes);
+        }
+        model->n_pipes = 0;
+}
+
 static void hear_reply(const struct link_reply *reply, int fd) {
         Connection *daemon = &model->daemon;
         gpointer cookie = GUINT_TO_POINTER(reply->cookie);
 
         g_assert_cmpint(reply->error, >=, 0);
         g_assert_true(fd < 0 || (reply->error == 0 && g_hash_table_contains(daemon->opens, cookie)));
+        pipe_keep(reply->cookie, fd);
         if (g_hash_table_contains(daemon->wanted, cookie))
                 count(daemon->wanted, reply->cookie, -1);
         else
@@ -210,6 +288,8 @@ static void hear_message(const uint64_t *message, size_t size, int fd) {
         case LINK_INPUT_OPEN:
         case LINK_INPUT_CLOSE:
         case LINK_COLLECT:
+        case LINK_OUTPUT_OPEN:
+        case LINK_OUTPUT_RELEASE:
                 g_assert_not_reached();
         }
 }
@@ -242,11 +322,11 @@ static void expect_answer(const struct link_request *request, size_t size) {
                 daemon->n_watches++;
         if (size < sizeof(*request))
                 return;
-        if (request->type == LINK_INPUT_OPEN)
+        if (request->type == LINK_INPUT_OPEN || request->type == LINK_OUTPUT_OPEN)
                 g_hash_table_add(daemon->opens, GUINT_TO_POINTER(request->cookie));
         if (request->type == LINK_SEND)
                 count(daemon->allowed, request->cookie, 1);
-        if (request->type == LINK_SIGNAL || (request->type >= LINK_INPUT_WRITE && request->type <= LINK_INPUT_CLOSE))
+        if (request->type == LINK_SIGNAL || (request->type >= LINK_INPUT_WRITE && request->type <= LINK_INPUT_CLOSE) || request->type == LINK_OUTPUT_OPEN)
                 count(daemon->wanted, request->cookie, 1);
         if (request->type == LINK_ACKNOWLEDGE && size == sizeof(struct link_acknowledge))
                 model->acknowledged = MAX_OF(model->acknowledged, ((const struct link_acknowledge *) (const void *) request)->number);

@@ -10,6 +10,7 @@
 
 #include "fuzz-input.h"
 #include "keeper-world.h"
+#include "util/output-frame.h"
 
 /* What one connection has been told and has asked for. */
 typedef struct Connection {
@@ -27,8 +28,19 @@ typedef struct Connection {
         unsigned n_outputs;
         GHashTable *wanted;  /* cookie → number of answers that must come */
         GHashTable *allowed; /* ... that may come, when the runtime has read a message */
-        GHashTable *opens;   /* cookies of LINK_INPUT_OPEN */
+        GHashTable *opens;   /* cookies of LINK_INPUT_OPEN and LINK_OUTPUT_OPEN */
 } Connection;
+
+/* A pipe of output, and what has come through it: with these flags, which are those of its cookie. */
+typedef struct Pipe {
+        int fd;
+        uint32_t flags;
+        uint64_t next; /* number of the next line, 0: any */
+        bool ended;
+        GByteArray *bytes;
+} Pipe;
+
+#define PIPES_MAX 4U
 
 typedef struct Model {
         FuzzInput input;
@@ -44,6 +56,9 @@ typedef struct Model {
         GHashTable *events;    /* number → checksum of what was told under it */
         GString *event;        /* that is being told */
 
+        Pipe pipes[PIPES_MAX];
+        unsigned n_pipes;
+
         int protocol_fd; /* the runtime's connection */
         unsigned flood;  /* blocks without a newline that it has still to say */
 } Model;
@@ -56,6 +71,12 @@ void connection_end(void);
 
 /* Reads up to max messages and checks them. False when the keeper has closed the connection. */
 bool hear(unsigned max);
+/* The flags of LINK_OUTPUT_OPEN that go with a cookie. */
+uint32_t pipe_flags(uint32_t cookie);
+/* Reads what a pipe has, and checks it. */
+void pipe_read(Pipe *pipe);
+void pipes_close(void);
+
 /* Hears the rest. Who is still connected then has all its answers. */
 void hear_answers(void);
 void say(const void *bytes, size_t size, unsigned n_fds);

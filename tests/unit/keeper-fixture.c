@@ -97,6 +97,7 @@ Fixture *fixture_new(void) {
         f->controls = g_ptr_array_new_with_free_func(control_event_free);
         f->header = (struct spec_header){.leftover_usec = 5 * USEC_PER_SEC, .abandon_usec = 60 * USEC_PER_SEC};
         f->cursor = ring_cursor_after(0);
+        f->ring_bytes = LIMIT_RING_DEFAULT;
         f->spec = NULL;
         return f;
 }
@@ -148,7 +149,7 @@ void fixture_start(Fixture *f) {
 
         spec_fd = spec_to_memfd(fixture_spec(f));
         g_assert_cmpint(spec_fd, >=, 0);
-        f->ring_fd = ring_create(LIMIT_RING_DEFAULT, 0);
+        f->ring_fd = ring_create(f->ring_bytes, 0);
         g_assert_cmpint(f->ring_fd, >=, 0);
         g_assert_cmpint(ring_reader_init(&f->ring, f->ring_fd), ==, 0);
         g_assert_cmpint(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), ==, 0);
@@ -280,6 +281,13 @@ int fixture_input(Fixture *f, enum link_type type, const void *bytes, size_t siz
         struct link_request message = {.type = type, .cookie = ++f->cookie};
 
         fixture_send(f, &message, sizeof(message), bytes, size);
+        return fixture_wait_reply(f, message.cookie);
+}
+
+int fixture_open_output(Fixture *f, uint64_t after, uint32_t flags) {
+        struct link_output_open message = {.type = LINK_OUTPUT_OPEN, .cookie = ++f->cookie, .flags = flags, .after = after};
+
+        fixture_send(f, &message, sizeof(message), NULL, 0);
         return fixture_wait_reply(f, message.cookie);
 }
 
@@ -448,6 +456,15 @@ void fixture_reconnect(Fixture *f) {
         if (connect(f->link, (struct sockaddr *) &address, sizeof(address)) < 0)
                 g_error("%s: %s", path, g_strerror(errno));
         fixture_wait(f, LINK_HELLO, 1);
+}
+
+void fixture_wait_last(Fixture *f, uint64_t number) {
+        struct link_watch watch = {.type = LINK_WATCH, .after = number - 1};
+        unsigned seen = f->seen[LINK_OUTPUT];
+
+        fixture_send(f, &watch, sizeof(watch), NULL, 0);
+        fixture_wait(f, LINK_OUTPUT, seen + 1);
+        g_assert_cmpuint(f->output.last, >=, number);
 }
 
 const char *fixture_next_line(Fixture *f, struct ring_record *ret) {

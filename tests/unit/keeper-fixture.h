@@ -25,6 +25,7 @@ typedef struct Fixture {
         GPid pid;
         int link;
         int ring_fd;
+        uint64_t ring_bytes; /* LIMIT_RING_DEFAULT, if nobody says otherwise */
         RingReader ring;
         RingCursor cursor;
         uint32_t cookie;
@@ -73,6 +74,8 @@ void fixture_acknowledge(Fixture *f, uint64_t number);
 /* Sends a request and waits for its answer. */
 int fixture_signal(Fixture *f, enum link_who who, int signo);
 int fixture_input(Fixture *f, enum link_type type, const void *bytes, size_t size);
+/* The error; a pipe is in reply_fd. */
+int fixture_open_output(Fixture *f, uint64_t after, uint32_t flags);
 /* 0, or the cookie alone if the answer isn't waited for. */
 uint32_t fixture_send_line(Fixture *f, const char *text, size_t size);
 int fixture_wait_reply(Fixture *f, uint32_t cookie);
@@ -94,6 +97,8 @@ void fixture_run_to_done(Fixture *f);
 void fixture_disconnect(Fixture *f);
 void fixture_reconnect(Fixture *f);
 
+/* Waits until the keeper has as many lines. */
+void fixture_wait_last(Fixture *f, uint64_t number);
 /* Waits for the next line of output. */
 const char *fixture_next_line(Fixture *f, struct ring_record *ret);
 void fixture_assert_line(Fixture *f, enum ring_stream stream, uint16_t flags, const char *text);
