@@ -49,6 +49,8 @@ static const AuthRow methods[] = {
         {RM_RUNTIME_INTERFACE, "GetConnection", AUTH_OWN},
         {RM_RUNTIME_INTERFACE, "ReadOutput", AUTH_SEE},
         {RM_RUNTIME_INTERFACE, "ReadOutputText", AUTH_SEE},
+        /* Without loss it takes more: see the method. */
+        {RM_RUNTIME_INTERFACE, "OpenOutput", AUTH_SEE},
         {RM_RUNTIME_INTERFACE, "OpenInput", AUTH_OWN},
         {RM_RUNTIME_INTERFACE, "WriteInput", AUTH_OWN},
         {RM_RUNTIME_INTERFACE, "CloseInput", AUTH_OWN},

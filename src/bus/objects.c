@@ -338,10 +338,15 @@ int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) 
         return sd_bus_reply_method_return(call, NULL);
 }
 
+static bool gives_pipe(sd_bus_message *call) {
+        return sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "OpenInput") ||
+               sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "OpenOutput");
+}
+
 void bus_answer_call(void *userdata, int error, int fd) {
         g_autoptr(sd_bus_message) call = userdata;
 
-        if (error == 0 && sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "OpenInput"))
+        if (error == 0 && gives_pipe(call))
                 (void) (fd >= 0 ? sd_bus_reply_method_return(call, "h", fd) : sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "The keeper gave no pipe."));
         else if (error == 0)
                 (void) sd_bus_reply_method_return(call, NULL);
@@ -353,6 +358,9 @@ void bus_answer_call(void *userdata, int error, int fd) {
                                                   "The runtime has closed the connection on which it would be interrupted; use Kill or Stop.");
         else if (error == EINVAL)
                 (void) sd_bus_reply_method_errorf(call, SD_BUS_ERROR_INVALID_ARGS, "The kernel refused the signal.");
+        else if (error == EUSERS)
+                (void) sd_bus_reply_method_errorf(call, RM_ERROR_LIMIT_EXCEEDED,
+                                                  "%u pipes of this runtime's output are open already; close one, or use ReadOutput.", LIMIT_READERS);
         else
                 (void) sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "That isn't possible any more: the runtime, or its input, is closed (%s).",
                                                   g_strerror(error));

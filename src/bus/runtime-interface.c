@@ -12,6 +12,7 @@
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
+#include "util/output-frame.h"
 
 static int method_stop(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         return bus_stop(userdata, call, reterr);
@@ -125,6 +126,35 @@ static int method_read_output(sd_bus_message *call, void *userdata, sd_bus_error
 
 static int method_read_output_text(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         return read_output(call, userdata, LINES_TEXT, reterr);
+}
+
+/* Who may hold the runtime back. */
+static bool is_owner_or_starter(RuntimeObject *object, sd_bus_message *call) {
+        Peer *caller = bus_get_caller(object->bus, call);
+
+        return (caller && caller == object->owner) || bus_get_caller_uid(object->bus, call) == runtime_get_starter_uid(object->runtime);
+}
+
+static int method_open_output(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+        uint64_t after;
+        uint32_t flags;
+        int r;
+
+        r = sd_bus_message_read(call, "tu", &after, &flags);
+        if (r < 0)
+                return r;
+        if (flags & ~OUTPUT_FLAGS)
+                return sd_bus_error_setf(reterr, SD_BUS_ERROR_INVALID_ARGS,
+                                         "flags is %u; there are 1 (setup), 2 (stdout), 4 (stderr), 8 (framed) and 16 (lossless), and their sums.", flags);
+        if (flags & OUTPUT_LOSSLESS && !is_owner_or_starter(object, call))
+                return sd_bus_error_setf(reterr, SD_BUS_ERROR_ACCESS_DENIED,
+                                         "Only the owner of the runtime \"%s\" and who has started it may hold it back; open its output without lossless (16).",
+                                         runtime_get_id(object->runtime));
+        r = bus_take_pipe(object->bus, bus_get_caller(object->bus, call), reterr);
+        if (r < 0)
+                return r;
+        return keep_call(call, runtime_output_open(object->runtime, after, flags, bus_answer_call, sd_bus_message_ref(call), reterr));
 }
 
 static int method_open_input(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
@@ -300,6 +330,7 @@ const sd_bus_vtable bus_runtime_vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ReadOutputText", SD_BUS_ARGS("t", after, "u", max), SD_BUS_RESULT("a(tytus)", lines, "t", last, "b", more),
                                 method_read_output_text, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("OpenOutput", SD_BUS_ARGS("t", after, "u", flags), SD_BUS_RESULT("h", pipe), method_open_output, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("OpenInput", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", pipe), method_open_input, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("WriteInput", SD_BUS_ARGS("ay", bytes), SD_BUS_NO_RESULT, method_write_input, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CloseInput", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_close_input, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -433,6 +433,26 @@ int keeper_link_send(KeeperLink *link, const char *message, uint64_t effect, Kee
         return keeper_link_end(link, part.cookie, r);
 }
 
+int keeper_link_output_open(KeeperLink *link, uint64_t after, uint32_t flags, KeeperReplyFunc reply, void *userdata) {
+        struct link_output_open message = {.type = LINK_OUTPUT_OPEN, .flags = flags, .after = after};
+        int r;
+
+        if (!link->greeted)
+                return -EAGAIN;
+        if (link->version < LINK_VERSION_OUTPUT)
+                return -EOPNOTSUPP;
+        r = keeper_link_begin(link, reply, userdata, &message.cookie);
+        if (r < 0)
+                return r;
+        return keeper_link_end(link, message.cookie, keeper_link_post(link, &message, sizeof(message), NULL, 0));
+}
+
+int keeper_link_output_release(KeeperLink *link) {
+        uint32_t type = LINK_OUTPUT_RELEASE;
+
+        return link->version < LINK_VERSION_OUTPUT ? 0 : keeper_link_post(link, &type, sizeof(type), NULL, 0);
+}
+
 int keeper_link_input_write(KeeperLink *link, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata) {
         struct link_request request = {.type = LINK_INPUT_WRITE};
         int r;

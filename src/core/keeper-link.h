@@ -45,6 +45,10 @@ int keeper_link_watch(KeeperLink *link, uint64_t after);
 /* effect: 0, or a number that rises from call to call; one that the keeper has met before is answered and does nothing (link.h). */
 int keeper_link_signal(KeeperLink *link, enum link_who who, int signo, uint64_t effect, KeeperReplyFunc reply, void *userdata);
 int keeper_link_send(KeeperLink *link, const char *message, uint64_t effect, KeeperReplyFunc reply, void *userdata);
+/* flags: of OpenOutput. Besides, -EOPNOTSUPP: an older keeper; -EAGAIN: it hasn't said yet which version it is. */
+int keeper_link_output_open(KeeperLink *link, uint64_t after, uint32_t flags, KeeperReplyFunc reply, void *userdata);
+/* From now on no reader of its output holds the runtime back. An older keeper knows none that could. */
+int keeper_link_output_release(KeeperLink *link);
 int keeper_link_input_write(KeeperLink *link, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata);
 int keeper_link_input_open(KeeperLink *link, KeeperReplyFunc reply, void *userdata);
 int keeper_link_input_close(KeeperLink *link, KeeperReplyFunc reply, void *userdata);

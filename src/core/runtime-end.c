@@ -107,6 +107,8 @@ static uint64_t runtime_stage_usec(const Runtime *runtime, StopStage stage) {
 
 /* The deadline first: it is in the record that is written before the stage's effect, and tells a daemon that comes back that the stage has begun. */
 void runtime_begin_stage(Runtime *runtime, StopStage stage) {
+        if (runtime->link)
+                (void) keeper_link_output_release(runtime->link);
         do
                 runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + MIN_OF(runtime_stage_usec(runtime, stage), TIMEOUT_MAX_USEC));
         while (!runtime_act(runtime, stage++));

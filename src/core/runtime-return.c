@@ -153,6 +153,8 @@ static void runtime_resume_handshake(Runtime *runtime) {
 static void runtime_repeat_requests(Runtime *runtime) {
         if (runtime->is_told && !runtime->found)
                 (void) keeper_link_run(runtime->link, runtime->told);
+        if (runtime->state == RUNTIME_STOPPING)
+                (void) keeper_link_output_release(runtime->link);
         runtime_repeat_effect(runtime);
         if (runtime->state == RUNTIME_STOPPING && !runtime->done && runtime->main_pid == 0 && !runtime->exited)
                 runtime_collect(runtime);

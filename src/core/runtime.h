@@ -136,6 +136,8 @@ int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc
 int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
+/* flags: of OpenOutput. What has ended is read from the ring: reply is then called before it returns. */
+int runtime_output_open(Runtime *runtime, uint64_t after, uint32_t flags, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 /* keys: bits (1 << LimitKey) of those to set. */
 int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr);
 /* To be called when they are set for the unit: sets what is the payload's. */

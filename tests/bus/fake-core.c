@@ -444,6 +444,10 @@ int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, Keeper
         return -EOPNOTSUPP;
 }
 
+int runtime_output_open(Runtime *runtime, uint64_t after, uint32_t flags, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, FAKE_OUTPUT_OPEN);
+}
+
 int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
         return -EOPNOTSUPP;
 }

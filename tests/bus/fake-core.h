@@ -28,6 +28,9 @@ void fake_runtime_warn(Runtime *runtime, const char *text);
 /* By whom it was stopped last; (uid_t) -1: by nobody. */
 uid_t fake_runtime_get_stopped_by(const Runtime *runtime);
 
+/* In its answer to OpenOutput, which is always an error. */
+#define FAKE_OUTPUT_OPEN "no pipe here"
+
 /* The users there are. The message bus must know them too: these are on every system, whatever their names are there. */
 #define ALICE 1U
 #define BOB 2U

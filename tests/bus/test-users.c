@@ -12,6 +12,7 @@
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
+#include "util/output-frame.h"
 
 #define ALICES RM_RUNTIME_PREFIX "/u1_a"
 #define NEVER RM_RUNTIME_PREFIX "/u1_z"
@@ -52,6 +53,7 @@ static void test_objects(void) {
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "GetConnection", NULL, NULL, NULL);
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "Interrupt", NULL, NULL, NULL);
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "OpenInput", NULL, NULL, NULL);
+        assert_hidden(bob, RM_RUNTIME_INTERFACE, "OpenOutput", NULL, NULL, NULL);
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "ReleaseOwnership", NULL, NULL, NULL);
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "Unsubscribe", NULL, NULL, NULL);
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "NoSuchMethod", NULL, NULL, NULL);
@@ -59,6 +61,30 @@ static void test_objects(void) {
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "Stop", "s", "", NULL);
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "Subscribe", "s", "", NULL);
         assert_hidden(bob, RM_RUNTIME_INTERFACE, "TakeOwnership", "s", "", NULL);
+}
+
+/* Reading takes seeing; to hold the runtime back for it is for its owner, and for who has started it. */
+static void test_holding_back(void) {
+        QuotaLimits limits = {.starts_per_second = UINT64_MAX, .starts_burst = UINT64_MAX};
+        g_autoptr(World) world = NULL;
+        g_autoptr(Client) alice = NULL, bob = NULL, root = NULL;
+
+        for (size_t i = 0; i < ELEMENTSOF(limits.max); i++)
+                limits.max[i] = UINT64_MAX;
+        world = world_new(&limits);
+        alice = client_new(world, ALICE);
+        bob = client_new(world, BOB);
+        root = client_new(world, 0);
+        fake_runtime_add(world->manager, ALICE, BOB, "a");
+        for (unsigned i = 0; i < 3; i++)
+                assert_answer_has(client_call((Client *[]){alice, bob, root}[i], ALICES, NULL, "OpenOutput", "tu", UINT64_C(0), OUTPUT_FRAMED),
+                                  FAKE_OUTPUT_OPEN);
+        assert_answer_has(client_call(bob, ALICES, NULL, "OpenOutput", "tu", UINT64_C(0), OUTPUT_LOSSLESS), FAKE_OUTPUT_OPEN);
+        assert_answer_has(client_call(alice, ALICES, NULL, "OpenOutput", "tu", UINT64_C(0), OUTPUT_LOSSLESS), SD_BUS_ERROR_ACCESS_DENIED ": ");
+        assert_answer_has(client_call(root, ALICES, NULL, "OpenOutput", "tu", UINT64_C(0), OUTPUT_LOSSLESS), SD_BUS_ERROR_ACCESS_DENIED ": ");
+        sd_bus_message_unref(client_call(alice, ALICES, NULL, "TakeOwnership", "a{sv}", 0));
+        assert_answer_has(client_call(alice, ALICES, NULL, "OpenOutput", "tu", UINT64_C(0), OUTPUT_LOSSLESS), FAKE_OUTPUT_OPEN);
+        assert_answer_has(client_call(root, ALICES, NULL, "OpenOutput", "tu", UINT64_C(0), OUTPUT_LOSSLESS), SD_BUS_ERROR_ACCESS_DENIED ": ");
 }
 
 static void test_trees(void) {
@@ -396,6 +422,7 @@ int main(int argc, char *argv[]) {
         if (!users_can_be_had())
                 return 0;
         g_test_add_func("/users/hidden/objects", test_objects);
+        g_test_add_func("/users/holding-a-runtime-back", test_holding_back);
         g_test_add_func("/users/hidden/introspection-of-the-tree", test_trees);
         g_test_add_func("/users/hidden/lists", test_lists);
         g_test_add_func("/users/hidden/ids-and-processes", test_ids);

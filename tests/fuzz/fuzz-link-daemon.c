@@ -300,6 +300,8 @@ static void hear_message(Model *model, const uint64_t *message, size_t size) {
                 [LINK_INPUT_OPEN - LINK_RUN] = sizeof(struct link_request),
                 [LINK_INPUT_CLOSE - LINK_RUN] = sizeof(struct link_request),
                 [LINK_COLLECT - LINK_RUN] = sizeof(uint32_t),
+                [LINK_OUTPUT_OPEN - LINK_RUN] = sizeof(struct link_output_open),
+                [LINK_OUTPUT_RELEASE - LINK_RUN] = sizeof(uint32_t),
         };
         const struct link_request *request = (const void *) message;
         const struct link_acknowledge *acknowledge = (const void *) message;
@@ -329,6 +331,12 @@ static void hear_message(Model *model, const uint64_t *message, size_t size) {
         case LINK_WATCH:
         case LINK_COLLECT:
                 return;
+        case LINK_OUTPUT_RELEASE:
+                g_assert_cmpuint(model->version, >=, LINK_VERSION_OUTPUT);
+                return;
+        case LINK_OUTPUT_OPEN:
+                g_assert_cmpuint(model->version, >=, LINK_VERSION_OUTPUT);
+                break;
         default:
                 break;
         }
@@ -398,7 +406,12 @@ static void ask(Model *model) {
                 r = keeper_link_input_open(model->link, on_reply, request);
                 break;
         case 7:
-                r = keeper_link_input_close(model->link, on_reply, request);
+                if (choice < 0xc0)
+                        r = keeper_link_input_close(model->link, on_reply, request);
+                else if (size > 0)
+                        r = keeper_link_output_open(model->link, size, choice, on_reply, request);
+                else
+                        r = keeper_link_output_release(model->link) < 0 ? -ENOTCONN : -ECANCELED;
                 break;
         }
         g_assert_cmpint(r, <=, 0);

@@ -63,6 +63,8 @@ static void test_previous_version(Harness *h) {
         after = all_properties(h->client, path);
         g_assert_cmpstr(after, ==, before);
         assert_ready(h, path);
+        /* It wouldn't understand. */
+        g_free(client_call_fails(h->client, path, "OpenOutput", g_variant_new("(tu)", (guint64) 0, 8), "NotSupported"));
         client_stop(h->client, path);
         report = client_wait_ended(h->client, path);
         report_check(report, "{'Result': <'stopped'>, 'StopStage': <'terminate'>, 'Signal': <15>}", "ExitCode");

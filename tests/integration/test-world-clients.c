@@ -212,6 +212,7 @@ static void test_vanishing(Harness *h) {
                   {"Unsubscribe", NULL},
                   {"ReadOutput", "(uint64 0, uint32 0)"},
                   {"ReadOutputText", "(uint64 0, uint32 0)"},
+                  {"OpenOutput", "(uint64 0, uint32 24)"},
                   {"GetUsage", NULL},
                   {"GetConnection", NULL},
                   {"SetLimits", "({'TasksMax': <uint64 100>},)"},

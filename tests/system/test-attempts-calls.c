@@ -18,6 +18,8 @@ static const Attempt forget = {"$PATH", NULL, "Forget", "()"};
 static const Attempt get_usage = {"$PATH", NULL, "GetUsage", "()"};
 static const Attempt read_output = {"$PATH", NULL, "ReadOutput", "(uint64 0, uint32 0)"};
 static const Attempt read_text = {"$PATH", NULL, "ReadOutputText", "(uint64 0, uint32 0)"};
+static const Attempt open_output = {"$PATH", NULL, "OpenOutput", "(uint64 0, uint32 8)"};
+static const Attempt hold_back = {"$PATH", NULL, "OpenOutput", "(uint64 0, uint32 24)"};
 static const Attempt open_input = {"$PATH", NULL, "OpenInput", "()"};
 static const Attempt write_input = {"$PATH", NULL, "WriteInput", "([byte 0x78],)"};
 static const Attempt close_input = {"$PATH", NULL, "CloseInput", "()"};
@@ -247,6 +249,9 @@ static const SystemCase cases[] = {
         {"bob-reads-usage", test_attempt, &get_usage},
         {"bob-reads-output", test_attempt, &read_output},
         {"bob-reads-output-as-text", test_attempt, &read_text},
+        {"bob-opens-output", test_attempt, &open_output},
+        {"bob-opens-output-without-loss", test_attempt, &hold_back},
+        {"bob-opens-output-of-one-that-has-ended", test_attempt_when_ended, &open_output},
         {"bob-opens-input", test_attempt, &open_input},
         {"bob-writes-input", test_attempt, &write_input},
         {"bob-closes-input", test_attempt, &close_input},

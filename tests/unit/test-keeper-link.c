@@ -370,6 +370,36 @@ static void test_version_1(void) {
         g_assert_cmpmem(buffer + 16, 2, "{}", 2);
 }
 
+/* What it doesn't know it isn't sent. */
+static void test_no_pipes_of_output(gconstpointer data) {
+        g_autoptr(Fixture) fixture = fixture_new();
+        char buffer[256];
+
+        g_assert_cmpint(keeper_link_output_open(fixture->link, 0, 0, on_answer, fixture), ==, -EAGAIN);
+        SAY(fixture, link_hello, LINK_HELLO, GPOINTER_TO_UINT(data), 77, 2);
+        settle(fixture);
+        g_assert_cmpint(keeper_link_output_open(fixture->link, 0, 0, on_answer, fixture), ==, -EOPNOTSUPP);
+        g_assert_cmpint(keeper_link_output_release(fixture->link), ==, 0);
+        g_assert_cmpint(recv(fixture->keeper, buffer, sizeof(buffer), MSG_DONTWAIT), <, 0);
+}
+
+static void test_pipes_of_output(void) {
+        g_autoptr(Fixture) fixture = fixture_new();
+        struct link_output_open open;
+        uint32_t type;
+
+        GREET(fixture);
+        settle(fixture);
+        g_assert_cmpint(keeper_link_output_open(fixture->link, 7, 24, on_answer, fixture), ==, 0);
+        g_assert_cmpint(recv(fixture->keeper, &open, sizeof(open), 0), ==, sizeof(open));
+        g_assert_cmpuint(open.type, ==, LINK_OUTPUT_OPEN);
+        g_assert_cmpuint(open.after, ==, 7);
+        g_assert_cmpuint(open.flags, ==, 24);
+        g_assert_cmpint(keeper_link_output_release(fixture->link), ==, 0);
+        g_assert_cmpint(recv(fixture->keeper, &type, sizeof(type), 0), ==, sizeof(type));
+        g_assert_cmpuint(type, ==, LINK_OUTPUT_RELEASE);
+}
+
 static void test_unknown_version(gconstpointer data) {
         g_autoptr(Fixture) fixture = fixture_new();
 
@@ -387,6 +417,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/keeper-link/rejoined", test_rejoined);
         g_test_add_func("/keeper-link/rejoined/resumed-before-the-greeting", test_resumed_before_the_greeting);
         g_test_add_func("/keeper-link/version/1", test_version_1);
+        g_test_add_data_func("/keeper-link/version/1/no-pipes-of-output", GUINT_TO_POINTER(1), test_no_pipes_of_output);
+        g_test_add_data_func("/keeper-link/version/2/no-pipes-of-output", GUINT_TO_POINTER(2), test_no_pipes_of_output);
+        g_test_add_func("/keeper-link/pipes-of-output", test_pipes_of_output);
         g_test_add_data_func("/keeper-link/version/none", GUINT_TO_POINTER(0), test_unknown_version);
         g_test_add_data_func("/keeper-link/version/of-the-future", GUINT_TO_POINTER(LINK_VERSION + 1), test_unknown_version);
         g_test_add_func("/keeper-link/the-end-is-no-error", test_the_end_is_no_error);
