@@ -59,6 +59,14 @@ void bench_run_until(sd_bus *bus, const unsigned *counter, unsigned value) {
         }
 }
 
+void bench_run_for(sd_bus *bus, double msec) {
+        for (double until = bench_now_msec() + msec, now; (now = bench_now_msec()) < until;) {
+                int r = sd_bus_process(bus, NULL);
+
+                bench_check(r == 0 ? sd_bus_wait(bus, (uint64_t) (1e3 * (until - now))) : r, "the bus");
+        }
+}
+
 void bench_drain(sd_bus *bus) {
         int r;
 

@@ -63,6 +63,9 @@ sd_bus *bench_open_bus(void);
 /* Answers and handles what comes on the connection until *counter is value; ends the program after a minute without anything. */
 void bench_run_until(sd_bus *bus, const unsigned *counter, unsigned value);
 
+/* Answers and handles what comes, for so long. */
+void bench_run_for(sd_bus *bus, double msec);
+
 /* Handles what has come. To be called between blocking calls: the service asks of everybody to read. */
 void bench_drain(sd_bus *bus);
 
