@@ -21,6 +21,7 @@ struct Bus {
         bool many_users;  /* the system bus: each caller is judged by its uid, and sees and hears of its own */
         Manager *manager; /* NULL: it is gone, and we go too */
         PeerTable *peers;
+        uint64_t output_usec; /* see feed.c: when output has paid for all that it has taken of the daemon's time */
         Callers *callers;
         Auth *auth;
         GHashTable *objects;    /* Runtime → RuntimeObject */

@@ -4,7 +4,10 @@
  * cursor, and when it reads again it goes on where it was, as far as the ring goes back; what is gone is told with OutputDropped.
  *
  * The first line of a quiet runtime goes at once. Under load each peer gets at most one batch a BATCH_USEC. The keeper rings (on_output) once for each time
- * that it is asked to, and is asked only when every stream has caught up or waits for its window: a flood that nobody reads costs the daemon nothing. */
+ * that it is asked to, and is asked only when every stream has caught up or waits for its window: a flood that nobody reads costs the daemon nothing.
+ *
+ * All floods together get one in OUTPUT_SHARE of the daemon's time: each batch is paid for by the time until the next ones, so that with more of them, or more
+ * who read them, each stream has its batches at longer intervals, and calls, starts and ends find the daemon as they would without. */
 
 #include "bus/feed.h"
 
@@ -18,6 +21,7 @@
 #include "util/names.h"
 
 #define BATCH_USEC (10 * USEC_PER_MSEC)
+#define OUTPUT_SHARE 4U
 /* An end waits for subscribers that read: not for one that has been silent for so long, and for all of them no longer than this. */
 #define FINISH_SILENCE_USEC (1 * USEC_PER_SEC)
 #define FINISH_MAX_USEC (5 * USEC_PER_SEC)
@@ -43,6 +47,14 @@ struct Feed {
 
 static uint64_t monotonic_usec(void) {
         return g_get_monotonic_time();
+}
+
+/* What this process has used of a CPU: with others in our way, a batch doesn't cost us more. */
+static uint64_t cpu_usec(void) {
+        struct timespec used;
+
+        (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+        return (uint64_t) used.tv_sec * USEC_PER_SEC + (uint64_t) used.tv_nsec / NSEC_PER_USEC;
 }
 
 static bool stream_is_behind(const Stream *stream) {
@@ -92,14 +104,19 @@ static int stream_send(Stream *stream) {
 
 /* Returns when the stream wants to go on: 0: it needn't, or waits for its window. */
 static uint64_t stream_pump(Stream *stream, uint64_t now) {
+        Bus *bus = stream->feed->bus;
         bool hurry = stream->feed->finishing;
 
         while (stream_is_behind(stream) && !stream_is_blocked(stream)) {
+                uint64_t from;
+
                 if (!hurry && now < stream->next_usec)
                         return stream->next_usec;
+                from = cpu_usec();
                 if (stream_send(stream) < 0)
                         return 0;
-                stream->next_usec = now + BATCH_USEC;
+                bus->output_usec = MAX_OF(bus->output_usec, now) + OUTPUT_SHARE * (cpu_usec() - from);
+                stream->next_usec = MAX_OF(bus->output_usec, now + BATCH_USEC);
         }
         return 0;
 }
