@@ -19,6 +19,7 @@ struct Runtime {
         RingWriter writer;
         RingReader ring;
         int ring_fd;
+        unsigned looks; /* at the ring, until a line comes by itself; 0: none will */
         uid_t stopped_by;
 };
 
@@ -159,6 +160,14 @@ void fake_runtime_set_state(Runtime *runtime, RuntimeState state) {
 void fake_runtime_print(Runtime *runtime, const char *text) {
         (void) ring_append(&runtime->writer, RING_STREAM_STDOUT, 0, 1, text, strlen(text));
         runtime->manager->handler->runtime.on_output(runtime->manager->userdata, runtime);
+}
+
+void fake_runtime_print_at_look(Runtime *runtime, unsigned look) {
+        runtime->looks = look;
+}
+
+bool fake_runtime_has_printed(const Runtime *runtime) {
+        return runtime->looks == 0;
 }
 
 void fake_runtime_warn(Runtime *runtime, const char *text) {
@@ -380,7 +389,13 @@ const Report *runtime_get_report(const Runtime *runtime) {
         return runtime->report;
 }
 
+static void runtime_look(Runtime *runtime) {
+        if (runtime->looks > 0 && --runtime->looks == 0)
+                (void) ring_append(&runtime->writer, RING_STREAM_STDOUT, 0, 1, "by itself", strlen("by itself"));
+}
+
 const RingReader *runtime_get_ring(const Runtime *runtime) {
+        runtime_look((Runtime *) runtime);
         return &runtime->ring;
 }
 
@@ -422,7 +437,10 @@ void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason) {
 void runtime_finish(Runtime *runtime) {
 }
 
+/* As a keeper does. */
 void runtime_watch_output(Runtime *runtime, uint64_t after) {
+        if (ring_reader_last(&runtime->ring) > after)
+                runtime->manager->handler->runtime.on_output(runtime->manager->userdata, runtime);
 }
 
 void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned keys) {
