@@ -264,6 +264,15 @@ Runtime *manager_next(Manager *manager, Runtime *runtime) {
         return place < manager->runtimes->len ? manager->runtimes->pdata[place] : NULL;
 }
 
+Runtime *manager_next_of(const Manager *manager, uid_t uid, const Runtime *runtime) {
+        Runtime *next = (Runtime *) runtime;
+
+        do
+                next = manager_next((Manager *) manager, next);
+        while (next && next->options->uid != uid && next->options->starter_uid != uid);
+        return next;
+}
+
 unsigned manager_get_n_runtimes(const Manager *manager, uid_t uid) {
         unsigned n = 0;
 
