@@ -263,10 +263,12 @@ static bool call_find_target(Auth *auth, sd_bus_message *call, uid_t caller, Aut
         return true;
 }
 
+bool auth_sees_all(const Auth *auth, uid_t caller) {
+        return auth->mode == AUTH_MODE_USER || caller == 0;
+}
+
 bool auth_may_see(const Auth *auth, uid_t caller, uid_t uid, uid_t starter_uid) {
-        if (auth->mode == AUTH_MODE_USER)
-                return true;
-        return caller != UID_NOBODYS && (caller == 0 || caller == uid || caller == starter_uid);
+        return auth_sees_all(auth, caller) || (caller != UID_NOBODYS && (caller == uid || caller == starter_uid));
 }
 
 bool auth_may_reach(const Auth *auth, sd_bus_message *call, uid_t caller, const char *name, uid_t uid, uid_t starter_uid) {

@@ -65,6 +65,8 @@ int auth_filter(Auth *auth, sd_bus_message *call, uid_t caller);
  * ret_result, as of auth_filter(). */
 bool auth_again(Auth *auth, sd_bus_message *call, int *ret_result);
 
+/* Whether the caller sees every runtime that there is. */
+bool auth_sees_all(const Auth *auth, uid_t caller);
 /* Whether the caller sees a runtime that runs as uid and was started by starter_uid. */
 bool auth_may_see(const Auth *auth, uid_t caller, uid_t uid, uid_t starter_uid);
 /* Whether this call may be about the runtime of that name (u<uid>_<id>): the caller sees it, or polkit allows the call. */

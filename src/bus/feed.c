@@ -102,23 +102,27 @@ static int stream_send(Stream *stream) {
         return 1;
 }
 
-/* Returns when the stream wants to go on: 0: it needn't, or waits for its window. */
-static uint64_t stream_pump(Stream *stream, uint64_t now) {
+/* Whether it has caught up. If not, it waits for its window, or wants to go on at a time: next is the earliest of those. */
+static bool stream_pump(Stream *stream, uint64_t now, uint64_t *next) {
         Bus *bus = stream->feed->bus;
         bool hurry = stream->feed->finishing;
 
-        while (stream_is_behind(stream) && !stream_is_blocked(stream)) {
+        while (stream_is_behind(stream)) {
                 uint64_t from;
 
-                if (!hurry && now < stream->next_usec)
-                        return stream->next_usec;
+                if (stream_is_blocked(stream))
+                        return false;
+                if (!hurry && now < stream->next_usec) {
+                        *next = MIN_OF(*next, stream->next_usec);
+                        return false;
+                }
                 from = cpu_usec();
                 if (stream_send(stream) < 0)
-                        return 0;
+                        return false;
                 bus->output_usec = MAX_OF(bus->output_usec, now) + OUTPUT_SHARE * (cpu_usec() - from);
                 stream->next_usec = MAX_OF(bus->output_usec, now + BATCH_USEC);
         }
-        return 0;
+        return true;
 }
 
 static bool feed_is_done(const Feed *feed) {
@@ -151,25 +155,22 @@ static void feed_check_finish(Feed *feed) {
 }
 
 void feed_pump(Feed *feed) {
-        uint64_t now = monotonic_usec(), next = 0;
-        bool caught_up = false;
+        uint64_t now = monotonic_usec(), next = UINT64_MAX, after = UINT64_MAX;
 
         for (unsigned i = 0; i < feed->streams->len; i++) {
                 Stream *stream = feed->streams->pdata[i];
-                uint64_t wanted = stream_pump(stream, now);
 
-                if (wanted != 0)
-                        next = next == 0 ? wanted : MIN_OF(next, wanted);
-                if (!stream_is_behind(stream))
-                        caught_up = true;
+                /* Lines may come at any moment: up to here this stream was seen to be, and whatever is behind must ring. */
+                if (stream_pump(stream, now, &next))
+                        after = MIN_OF(after, stream->cursor.number - 1);
         }
         if (feed->finish_usec != 0) {
                 feed_check_finish(feed);
                 return;
         }
-        feed_set_timer(feed, next);
-        if (caught_up && next == 0)
-                runtime_watch_output(feed->runtime, ring_reader_last(runtime_get_ring(feed->runtime)));
+        feed_set_timer(feed, next == UINT64_MAX ? 0 : next);
+        if (after != UINT64_MAX && next == UINT64_MAX)
+                runtime_watch_output(feed->runtime, after);
 }
 
 bool feed_finish(Feed *feed) {

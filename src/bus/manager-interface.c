@@ -329,7 +329,7 @@ static int method_unsubscribe(sd_bus_message *call, void *userdata, sd_bus_error
 
         (void) audience_subscribe(bus, peer, 0);
         clients_save_subscribers(bus);
-        for (Runtime *runtime = NULL; (runtime = manager_next(bus->manager, runtime));)
+        for (Runtime *runtime = NULL; (runtime = bus_next_visible(bus, peer_get_uid(peer), runtime));)
                 feed_unsubscribe(bus_get_object(bus, runtime)->feed, peer, FEED_BY_MANAGER);
         return sd_bus_reply_method_return(call, NULL);
 }

@@ -71,8 +71,10 @@ int bus_find_by_pid(Bus *bus, sd_bus_message *call, uint32_t pid, RuntimeObject 
 }
 
 Runtime *bus_next_visible(Bus *bus, uid_t uid, Runtime *runtime) {
+        bool all = auth_sees_all(bus->auth, uid);
+
         do
-                runtime = manager_next(bus->manager, runtime);
+                runtime = all ? manager_next(bus->manager, runtime) : manager_next_of(bus->manager, uid, runtime);
         while (runtime && !bus_may_see(bus, uid, runtime));
         return runtime;
 }

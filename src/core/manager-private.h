@@ -8,8 +8,8 @@
 typedef struct Entry {
         Manager *manager;
         Runtime *runtime;
-        GList in_all;   /* of all, in the order of the start */
-        GList in_ended; /* of ended, in the order of the end */
+        GList in_all;                        /* of all, in the order of the start */
+        GList of_user, of_starter, in_ended; /* see manager-users.c */
         sd_event_source *retain_timer;
         bool ended;
 } Entry;
@@ -24,7 +24,8 @@ struct Manager {
         const char *const *reserved_options;
         char *runtime_directory;
         GHashTable *by_name; /* name → Entry */
-        GQueue all, ended;
+        GHashTable *by_uid;  /* uid → its runtimes, see manager-users.c */
+        GQueue all;
         Quotas *quotas;
         unsigned runtimes_max;
         unsigned n_runtimes; /* that have not ended */
@@ -39,6 +40,14 @@ struct Manager {
 Entry *manager_insert(Manager *manager, Runtime *runtime);
 /* It has ended, and is kept for as long as its options say. */
 void manager_retain(Manager *manager, Entry *entry);
+
+/* manager-users.c */
+GHashTable *manager_users_new(void);
+void manager_users_add(Manager *manager, Entry *entry);
+void manager_users_remove(Manager *manager, Entry *entry);
+void manager_users_set_ended(Manager *manager, Entry *entry, bool ended);
+/* NULL: none of the user's is. */
+Entry *manager_users_get_oldest_ended(const Manager *manager, uid_t uid);
 
 /* manager-load.c */
 void manager_on_returned(void *userdata, Runtime *runtime);

@@ -16,6 +16,7 @@
 #include "core/manager-private.h"
 #include "core/plan.h"
 #include "core/sd-autoptr.h"
+#include "core/spawn.h"
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
@@ -25,12 +26,10 @@
 static void manager_unlink(Manager *manager, Entry *entry) {
         g_hash_table_remove(manager->by_name, runtime_get_name(entry->runtime));
         g_queue_unlink(&manager->all, &entry->in_all);
-        if (entry->ended)
-                g_queue_unlink(&manager->ended, &entry->in_ended);
-        else
-                manager->n_runtimes--;
         quotas_give(manager->quotas, runtime_get_uid(entry->runtime), entry->ended ? QUOTA_ENDED : QUOTA_RUNTIMES, 1);
         quotas_give(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_RING_BYTES, runtime_get_options(entry->runtime)->ring_bytes);
+        manager->n_runtimes -= !entry->ended;
+        manager_users_remove(manager, entry);
 }
 
 static void entry_free(Entry *entry) {
@@ -54,6 +53,7 @@ Entry *manager_insert(Manager *manager, Runtime *runtime) {
         runtime_set_link(runtime, entry);
         g_hash_table_insert(manager->by_name, (gpointer) runtime_get_name(runtime), entry);
         g_queue_push_tail_link(&manager->all, &entry->in_all);
+        manager_users_add(manager, entry);
         manager->n_runtimes++;
         quotas_add(manager->quotas, runtime_get_uid(runtime), QUOTA_RUNTIMES, 1);
         quotas_add(manager->quotas, runtime_get_uid(runtime), QUOTA_RING_BYTES, runtime_get_options(runtime)->ring_bytes);
@@ -67,32 +67,19 @@ static int on_retain_timer(sd_event_source *source, uint64_t usec, void *userdat
         return 0;
 }
 
-/* Of whom too much is kept, the oldest goes. */
-static void manager_drop_oldest(Manager *manager, uid_t uid) {
-        for (GList *item = manager->ended.head; item; item = item->next) {
-                Entry *entry = item->data;
-
-                if (runtime_get_uid(entry->runtime) == uid) {
-                        manager_remove(manager, entry);
-                        return;
-                }
-        }
-}
-
 void manager_retain(Manager *manager, Entry *entry) {
         uid_t uid = runtime_get_uid(entry->runtime);
         uint64_t retain_usec = runtime_get_options(entry->runtime)->retain_usec, since_usec = runtime_get_over_usec(entry->runtime);
         uint64_t usec = retain_usec < USEC_INFINITY - since_usec ? since_usec + retain_usec : USEC_INFINITY;
 
-        entry->ended = true;
-        entry->in_ended.data = entry;
-        g_queue_push_tail_link(&manager->ended, &entry->in_ended);
+        manager_users_set_ended(manager, entry, true);
         manager->n_runtimes--;
         (void) sd_event_add_time(manager->context.event, &entry->retain_timer, CLOCK_MONOTONIC, usec, USEC_PER_SEC, on_retain_timer, entry);
         quotas_give(manager->quotas, uid, QUOTA_RUNTIMES, 1);
+        /* Of whom too much is kept, the oldest goes. */
         if (!quotas_take(manager->quotas, uid, QUOTA_ENDED, 1)) {
                 quotas_add(manager->quotas, uid, QUOTA_ENDED, 1);
-                manager_drop_oldest(manager, uid);
+                manager_remove(manager, manager_users_get_oldest_ended(manager, uid));
         }
 }
 
@@ -143,6 +130,7 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         manager->reserved_options = config->reserved_options;
         manager->runtime_directory = g_strdup(config->runtime_directory);
         manager->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+        manager->by_uid = manager_users_new();
         manager->context = (RuntimeContext){
                 .event = config->event,
                 .scopes = config->scopes,
@@ -153,11 +141,12 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
                 .many_users = config->many_users,
         };
         g_queue_init(&manager->all);
-        g_queue_init(&manager->ended);
         manager->quotas = quotas_new(config->quota_limits ?: &one_user);
         manager->runtimes_max = config->runtimes_max;
 
         r = record_store_open(config->runtime_directory, &manager->context.records);
+        if (r >= 0 && !config->many_users)
+                r = spawn_places_new(&manager->context.spawn_places);
         if (r >= 0)
                 r = kind_set_load(config->kind_directories, config->reserved_options, &manager->kinds);
         if (r < 0) {
@@ -180,8 +169,10 @@ Manager *manager_free(Manager *manager) {
         }
         sd_event_source_disable_unref(manager->load_timer);
         g_hash_table_unref(manager->by_name);
+        g_hash_table_unref(manager->by_uid);
         kind_set_free(manager->kinds);
         record_store_free(manager->context.records);
+        spawn_places_free(manager->context.spawn_places);
         quotas_free(manager->quotas);
         g_free(manager->runtime_directory);
         g_free(manager);
@@ -290,9 +281,8 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The runtime's folder in %s could not be made: %s.", manager->runtime_directory,
                                          g_strerror(-r));
         directory = runtime_directory_of(&manager->context, name);
-        entry->ended = false;
+        manager_users_set_ended(manager, entry, false);
         entry->retain_timer = sd_event_source_disable_unref(entry->retain_timer);
-        g_queue_unlink(&manager->ended, &entry->in_ended);
         manager->n_runtimes++;
         quotas_give(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_ENDED, 1);
         quotas_add(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_RUNTIMES, 1);

@@ -73,6 +73,8 @@ Runtime *manager_find_by_pid(Manager *manager, pid_t pid);
 
 /* All runtimes in the order of their start: NULL begins, NULL ends. */
 Runtime *manager_next(Manager *manager, Runtime *runtime);
+/* The same, of those that are for a user or were started by it. */
+Runtime *manager_next_of(const Manager *manager, uid_t uid, const Runtime *runtime);
 unsigned manager_get_n_runtimes(const Manager *manager, uid_t uid); /* that have not ended */
 unsigned manager_get_runtimes_max(const Manager *manager);
 /* What a user may have; it counts what the manager holds, and is for the bus to count what that holds. */

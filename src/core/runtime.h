@@ -15,6 +15,7 @@
 #include "core/record.h"
 #include "core/report.h"
 #include "core/scope.h"
+#include "core/spawn.h"
 #include "core/start-options.h"
 #include "util/ring.h"
 
@@ -25,6 +26,7 @@ typedef struct RuntimeContext {
         sd_event *event;
         ScopeBus *scopes;
         RecordStore *records;
+        SpawnPlaces *spawn_places; /* NULL: keepers are started by the spawner */
         const char *keeper_path;
         const char *slice;
         const char *directory; /* the runtime directory */

@@ -19,6 +19,7 @@ struct Runtime {
         RingWriter writer;
         RingReader ring;
         int ring_fd;
+        unsigned looks; /* at the ring, until a line comes by itself; 0: none will */
         uid_t stopped_by;
 };
 
@@ -161,6 +162,14 @@ void fake_runtime_print(Runtime *runtime, const char *text) {
         runtime->manager->handler->runtime.on_output(runtime->manager->userdata, runtime);
 }
 
+void fake_runtime_print_at_look(Runtime *runtime, unsigned look) {
+        runtime->looks = look;
+}
+
+bool fake_runtime_has_printed(const Runtime *runtime) {
+        return runtime->looks == 0;
+}
+
 void fake_runtime_warn(Runtime *runtime, const char *text) {
         runtime->manager->handler->runtime.on_warning(runtime->manager->userdata, runtime, "leftovers", text, "Leftovers", 1);
 }
@@ -253,6 +262,15 @@ Runtime *manager_next(Manager *manager, Runtime *runtime) {
                 g_assert_true(g_ptr_array_find(manager->runtimes, runtime, &place));
         place += runtime != NULL;
         return place < manager->runtimes->len ? manager->runtimes->pdata[place] : NULL;
+}
+
+Runtime *manager_next_of(const Manager *manager, uid_t uid, const Runtime *runtime) {
+        Runtime *next = (Runtime *) runtime;
+
+        do
+                next = manager_next((Manager *) manager, next);
+        while (next && next->options->uid != uid && next->options->starter_uid != uid);
+        return next;
 }
 
 unsigned manager_get_n_runtimes(const Manager *manager, uid_t uid) {
@@ -380,7 +398,13 @@ const Report *runtime_get_report(const Runtime *runtime) {
         return runtime->report;
 }
 
+static void runtime_look(Runtime *runtime) {
+        if (runtime->looks > 0 && --runtime->looks == 0)
+                (void) ring_append(&runtime->writer, RING_STREAM_STDOUT, 0, 1, "by itself", strlen("by itself"));
+}
+
 const RingReader *runtime_get_ring(const Runtime *runtime) {
+        runtime_look((Runtime *) runtime);
         return &runtime->ring;
 }
 
@@ -422,7 +446,10 @@ void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason) {
 void runtime_finish(Runtime *runtime) {
 }
 
+/* As a keeper does. */
 void runtime_watch_output(Runtime *runtime, uint64_t after) {
+        if (ring_reader_last(&runtime->ring) > after)
+                runtime->manager->handler->runtime.on_output(runtime->manager->userdata, runtime);
 }
 
 void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned keys) {

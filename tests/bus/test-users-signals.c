@@ -129,6 +129,23 @@ static void test_output(void) {
         g_assert_cmpuint(alice->signals->len, ==, 2);
 }
 
+static void test_line_in_between(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(Client) alice = client_new(world, ALICE);
+        Runtime *runtime = fake_runtime_add(world->manager, ALICE, ALICE, "a");
+        bool printed = true;
+
+        subscribe(alice, OUTPUT);
+        for (unsigned look = 1; printed; look++) {
+                uint64_t last = alice->last_line;
+
+                fake_runtime_print_at_look(runtime, look);
+                fake_runtime_print(runtime, "a line");
+                AWAIT(alice->last_line == last + 1 + fake_runtime_has_printed(runtime));
+                printed = fake_runtime_has_printed(runtime);
+        }
+}
+
 static void test_ids(void) {
         g_autoptr(World) world = world_new(NULL);
         g_autoptr(Client) alice = client_new(world, ALICE), bob = client_new(world, BOB);
@@ -293,6 +310,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/users-signals/of-one-runtime", test_of_one_runtime);
         g_test_add_func("/users-signals/forged-by-another", test_forged);
         g_test_add_func("/users-signals/output", test_output);
+        g_test_add_func("/users-signals/a-line-that-comes-while-the-one-before-is-sent", test_line_in_between);
         g_test_add_func("/users-signals/of-one-started-for-another", test_ids);
         g_test_add_func("/users-signals/behind/told-the-present-when-it-reads", test_full_window);
         g_test_add_func("/users-signals/behind/the-end-comes-behind-the-last-line", test_end_behind_the_last_line);

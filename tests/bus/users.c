@@ -86,6 +86,12 @@ World *world_free(World *world) {
         return NULL;
 }
 
+static void read_lines(Client *client, sd_bus_message *message) {
+        g_assert_cmpint(sd_bus_message_enter_container(message, 'a', "(tytus)"), >=, 0);
+        while (sd_bus_message_read(message, "(tytus)", &client->last_line, NULL, NULL, NULL, NULL) > 0)
+                ;
+}
+
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Client *client = userdata;
         const char *id;
@@ -99,6 +105,8 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *ret
                 g_free(client->added);
                 client->added = g_strdup(id);
         }
+        if (strcmp(sd_bus_message_get_member(message), "OutputLines") == 0)
+                read_lines(client, message);
         return 0;
 }
 

@@ -37,6 +37,7 @@ typedef struct Client {
         const char *name;
         GPtrArray *signals; /* "Member path", as they came from the service */
         char *added;        /* the id in the last RuntimeAdded */
+        uint64_t last_line; /* number of the last line in the last OutputLines */
 } Client;
 
 /* Reads what it is sent, and asks for every signal that there is. */
