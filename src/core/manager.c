@@ -144,7 +144,9 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         manager->quotas = quotas_new(config->quota_limits ?: &one_user);
         manager->runtimes_max = config->runtimes_max;
 
-        r = record_store_open(config->runtime_directory, &manager->context.records);
+        r = turns_new(config->event, LIMIT_STARTS_AT_ONCE, &manager->context.starts);
+        if (r >= 0)
+                r = record_store_open(config->runtime_directory, &manager->context.records);
         if (r >= 0 && !config->many_users)
                 r = spawn_places_new(&manager->context.spawn_places);
         if (r >= 0)

@@ -47,6 +47,7 @@ static void runtime_drop_start(Runtime *runtime) {
                 return;
         runtime->scope = scope_free(runtime->scope);
         runtime->scope_pending = false;
+        runtime_end_turn(runtime);
 }
 
 /* Does what belongs to a stage, having noted it down; false if this runtime has no such stage. */
@@ -214,8 +215,9 @@ int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_u
 static void runtime_on_deadline(Runtime *runtime) {
         switch (runtime->state) {
         case RUNTIME_STARTING:
-                runtime_set_cause(runtime, RESULT_START_FAILED, REASON_START_DEADLINE, REQUESTED_BY_LIMIT,
-                                  g_strdup("The runtime could not be started in time."));
+                runtime_set_cause(
+                        runtime, RESULT_START_FAILED, REASON_START_DEADLINE, REQUESTED_BY_LIMIT,
+                        g_strdup(runtime->turn.waits ? "The runtime's turn to be started did not come in time." : "The runtime could not be started in time."));
                 if (!runtime->start_error)
                         runtime->start_error = g_strdup(RM_ERROR_TIMEOUT);
                 runtime_enter_stopping(runtime, STOP_STAGE_NONE);

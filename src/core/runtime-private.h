@@ -45,6 +45,7 @@ struct Runtime {
         unsigned scope_attempts;
         bool scope_up; /* the job is done, and the unit hasn't gone */
         bool scope_pending;
+        Turn turn; /* until systemd has made the scope, or won't */
 
         pid_t keeper_pid; /* 0: not started, or reaped */
         int keeper_pidfd;
@@ -159,6 +160,8 @@ int runtime_watch_keeper(Runtime *runtime);
 /* For the scope, however we came to it. */
 extern const ScopeHandler runtime_scope_handler;
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters);
+/* The next may ask systemd, unless it is still busy with this one. */
+void runtime_end_turn(Runtime *runtime);
 /* Nothing runs yet, and nothing will. Takes message. */
 void runtime_give_up_start(Runtime *runtime, Reason reason, const char *error_name, char *message);
 

@@ -14,11 +14,15 @@
 
 #include "core/cgroup.h"
 #include "core/runtime-private.h"
+#include "core/sd-autoptr.h"
 #include "util/names.h"
 #include "util/spec.h"
 #include "util/text.h"
 
 #define SCOPE_ATTEMPTS 3
+
+/* How long others may be started before it. As each of them has a deadline, this is for a systemd that does nothing at all. */
+#define TURN_TIMEOUT_USEC (60 * USEC_PER_SEC)
 
 #define ABANDON_USEC (2 * 60 * USEC_PER_SEC)
 
@@ -118,13 +122,15 @@ static int runtime_name_unit(Runtime *runtime) {
         return runtime_save(runtime);
 }
 
-int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
+/* It is its turn: the keeper is started, noted down, and the scope is asked for. The time for the start begins. */
+static int runtime_begin(Runtime *runtime, sd_bus_error *reterr) {
         int r;
 
         r = runtime->context->many_users ? 0 : runtime_start_keeper(runtime);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The keeper (%s) could not be started: %s.", runtime->context->keeper_path,
                                          g_strerror(-r));
+        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
         r = runtime_name_unit(runtime);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The record of the runtime could not be written: %s.", g_strerror(-r));
@@ -133,7 +139,40 @@ int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
                 r = runtime_ask_again(runtime);
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "systemd could not be asked for a scope: %s.", g_strerror(-r));
-        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
+        return 0;
+}
+
+static void on_turn(void *userdata) {
+        g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
+        Runtime *runtime = userdata;
+
+        if (runtime_begin(runtime, &error) < 0)
+                runtime_give_up_start(runtime, REASON_SCOPE_FAILED, error.name, g_strdup(error.message));
+}
+
+void runtime_end_turn(Runtime *runtime) {
+        if (!runtime->scope_pending)
+                turn_end(&runtime->turn);
+}
+
+/* Recorded as any other that is being started: a daemon that comes back tells that it won't be. */
+static int runtime_wait_for_turn(Runtime *runtime, sd_bus_error *reterr) {
+        int r;
+
+        runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + TURN_TIMEOUT_USEC);
+        r = runtime_save(runtime);
+        if (r < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "The record of the runtime could not be written: %s.", g_strerror(-r));
+        return 0;
+}
+
+int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
+        bool now = turn_take(runtime->context->starts, runtime->options->uid, on_turn, runtime, &runtime->turn);
+        int r;
+
+        r = now ? runtime_begin(runtime, reterr) : runtime_wait_for_turn(runtime, reterr);
+        if (r < 0)
+                return r;
         if (runtime->generation == 1)
                 runtime->changed = 0; /* nobody has heard of it yet */
         runtime_announce(runtime);
@@ -164,6 +203,7 @@ static void scope_on_started(void *userdata) {
 
         runtime->scope_pending = false;
         runtime->scope_up = runtime->has_unit = true;
+        runtime_end_turn(runtime);
         if (runtime->state != RUNTIME_STARTING) {
                 /* Cancelled meanwhile: the unit is empty, and systemd may not have noticed. */
                 if (!runtime_keeper_lives(runtime))
@@ -219,6 +259,7 @@ static void scope_on_start_failed(void *userdata, const char *message) {
         runtime->scope = scope_free(runtime->scope);
         if (runtime_try_another_unit(runtime))
                 return;
+        runtime_end_turn(runtime);
         if (runtime->state == RUNTIME_STARTING)
                 runtime_give_up_start(runtime, REASON_SCOPE_FAILED, RM_ERROR_START_FAILED,
                                       runtime->context->many_users ? g_strdup(message)
@@ -265,6 +306,7 @@ static void scope_on_gone(void *userdata, ScopeResult result) {
         Runtime *runtime = userdata;
 
         runtime->scope_pending = false;
+        runtime_end_turn(runtime);
         runtime->scope_up = false;
         runtime->scope_result = result;
         runtime->scope = scope_free(runtime->scope);

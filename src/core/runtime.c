@@ -98,6 +98,8 @@ void runtime_set_state(Runtime *runtime, RuntimeState state, uint64_t deadline_u
         g_assert(runtime_state_may_follow(old, state));
         runtime->previous_state = old;
         runtime->state = state;
+        if (old == RUNTIME_STARTING)
+                runtime_end_turn(runtime);
         runtime_changed(runtime, RUNTIME_PROPERTY_STATE);
         runtime_set_deadline(runtime, deadline_usec);
         runtime_announce(runtime);
@@ -239,6 +241,7 @@ Runtime *runtime_free(Runtime *runtime) {
         if (runtime->keeper_pid > 0 && !runtime->run_sent)
                 runtime_reap_keeper(runtime);
         scope_free(runtime->scope);
+        turn_end(&runtime->turn);
         handshake_free(runtime->handshake);
         ring_reader_done(&runtime->ring);
         fd_close(runtime->ring_fd);

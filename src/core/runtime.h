@@ -18,6 +18,7 @@
 #include "core/spawn.h"
 #include "core/start-options.h"
 #include "util/ring.h"
+#include "core/turns.h"
 
 typedef struct Runtime Runtime;
 
@@ -28,6 +29,7 @@ typedef struct RuntimeContext {
         RecordStore *records;
         SpawnPlaces *spawn_places; /* NULL: keepers are started by the spawner */
         const char *keeper_path;
+        Turns *starts; /* who may be asking systemd for a scope */
         const char *slice;
         const char *directory; /* the runtime directory */
         const struct rlimit *fd_limit;
@@ -119,7 +121,7 @@ void runtime_resume(Runtime *runtime);
 /* Ends nothing: a keeper that hasn't been told to run exits, others go on. */
 Runtime *runtime_free(Runtime *runtime);
 
-/* Starts the keeper and asks for the scope. reterr: StartFailed. */
+/* Starts the keeper and asks for the scope, or does so when it has its turn. reterr: StartFailed. */
 int runtime_start(Runtime *runtime, sd_bus_error *reterr);
 
 /* Starts an ended runtime again, with the parameters of a new plan (options: NULL, it has them). Numbers of lines go on. As with any start, on_started or

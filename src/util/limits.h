@@ -7,6 +7,7 @@
 
 /* What a client may ask for. */
 #define LIMIT_RUNTIMES 10000U         /* runtimes that haven't ended, a manager */
+#define LIMIT_STARTS_AT_ONCE 16U      /* scopes that systemd is asked for; further starts wait for their turn */
 #define LIMIT_ENDED 1000U             /* ended runtimes kept readable, a uid */
 #define LIMIT_WAITERS 16U             /* calls that wait for one runtime, of one caller: the oldest gives way */
 #define LIMIT_WAITS 1024U             /* ... of all callers */

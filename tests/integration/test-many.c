@@ -13,7 +13,7 @@
 typedef struct Start {
         Harness *h;
         guint index;
-        char *path;
+        char *path, *error;
         gboolean done;
 } Start;
 
@@ -101,9 +101,85 @@ static void test_200(Harness *h) {
         g_assert_cmpuint(client_get_number(h->client, NULL, "RuntimeCount"), ==, 0);
 }
 
+/* More than have a turn at a time: the last one waits for a while. */
+#define N_WAITING 100
+#define LAST_PATH RM_RUNTIME_PREFIX "/waits99"
+
+static void on_answered(GObject *source, GAsyncResult *result, gpointer userdata) {
+        Start *start = userdata;
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GVariant) reply = g_dbus_connection_call_finish(G_DBUS_CONNECTION(source), result, &error);
+
+        if (reply)
+                g_variant_get(reply, "(so)", NULL, &start->path);
+        else
+                start->error = g_dbus_error_get_remote_error(error);
+        start->done = TRUE;
+}
+
+static gboolean all_are_answered(gpointer userdata) {
+        const Start *starts = userdata;
+
+        for (guint i = 0; i < N_WAITING; i++)
+                if (!starts[i].done)
+                        return FALSE;
+        return TRUE;
+}
+
+static gboolean last_is_added(gpointer userdata) {
+        Client *client = userdata;
+
+        for (guint i = 0; i < client->signals->len; i++) {
+                const Signal *signal = client->signals->pdata[i];
+                const char *path;
+
+                if (strcmp(signal->member, "RuntimeAdded") != 0)
+                        continue;
+                g_variant_get(signal->parameters, "(&s&o)", NULL, &path);
+                if (strcmp(path, LAST_PATH) == 0)
+                        return TRUE;
+        }
+        return FALSE;
+}
+
+static Start *begin_waiting(Harness *h) {
+        Start *starts = g_new0(Start, N_WAITING);
+
+        g_variant_unref(client_call(h->client, NULL, "Subscribe", g_variant_new("(u)", 1)));
+        for (guint i = 0; i < N_WAITING; i++) {
+                g_autofree char *id = g_strdup_printf("waits%u", i);
+
+                starts[i] = (Start){.h = h, .index = i};
+                g_dbus_connection_call(h->client->bus, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StartRuntime",
+                                       g_variant_new("(s@a{sv})", "command", options_shell("exec sleep 1000", "{'Id': <%s>}", id)), NULL, 0,
+                                       HARNESS_DEADLINE_USEC / 1000, NULL, on_answered, &starts[i]);
+        }
+        harness_wait(h, last_is_added, h->client, "the last runtime is added");
+        return starts;
+}
+
+static void test_stop_waiting(Harness *h) {
+        g_autofree Start *starts = NULL;
+        g_autofree char *state = NULL;
+
+        harness_start_daemon(h, NULL);
+        starts = begin_waiting(h);
+        state = client_get_string(h->client, LAST_PATH, "State");
+        g_assert_cmpstr(state, ==, "starting");
+        g_variant_unref(client_call(h->client, LAST_PATH, "Stop", g_variant_new("(a{sv})", NULL)));
+        harness_wait(h, all_are_answered, starts, "all starts are answered");
+        for (guint i = 0; i < N_WAITING; i++) {
+                g_assert_cmpstr(starts[i].error, ==, i == N_WAITING - 1 ? RM_ERROR_PREFIX "Cancelled" : NULL);
+                g_free(starts[i].error);
+                g_free(starts[i].path);
+        }
+        g_assert_cmpuint(client_get_number(h->client, NULL, "RuntimeCount"), ==, N_WAITING - 1);
+}
+
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"200-runtimes-at-once-are-told-of-truthfully", test_200},
+                {"a-start-that-waits-for-its-turn-can-be-stopped", test_stop_waiting},
         };
 
         return harness_main(argc, argv, "many", cases, G_N_ELEMENTS(cases));
