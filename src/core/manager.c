@@ -16,7 +16,6 @@
 #include "core/manager-private.h"
 #include "core/plan.h"
 #include "core/sd-autoptr.h"
-#include "core/spawn.h"
 #include "util/limits.h"
 #include "util/macro.h"
 #include "util/names.h"
@@ -147,8 +146,6 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         r = turns_new(config->event, LIMIT_STARTS_AT_ONCE, &manager->context.starts);
         if (r >= 0)
                 r = record_store_open(config->runtime_directory, &manager->context.records);
-        if (r >= 0 && !config->many_users)
-                r = spawn_places_new(&manager->context.spawn_places);
         if (r >= 0)
                 r = kind_set_load(config->kind_directories, config->reserved_options, &manager->kinds);
         if (r < 0) {
@@ -174,7 +171,6 @@ Manager *manager_free(Manager *manager) {
         g_hash_table_unref(manager->by_uid);
         kind_set_free(manager->kinds);
         record_store_free(manager->context.records);
-        spawn_places_free(manager->context.spawn_places);
         quotas_free(manager->quotas);
         g_free(manager->runtime_directory);
         g_free(manager);

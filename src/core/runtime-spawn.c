@@ -33,7 +33,7 @@ int runtime_start_keeper(Runtime *runtime) {
         SpawnedKeeper keeper;
         int r;
 
-        r = spawn_keeper(runtime->context->spawn_places, runtime->context->keeper_path, runtime->ring_fd, runtime->spec_fd, runtime->context->fd_limit, &keeper);
+        r = spawn_keeper(runtime->context->keeper_path, runtime->ring_fd, runtime->spec_fd, runtime->context->fd_limit, &keeper);
         if (r < 0)
                 return r;
         runtime->keeper_pid = keeper.pid;

@@ -15,7 +15,6 @@
 #include "core/record.h"
 #include "core/report.h"
 #include "core/scope.h"
-#include "core/spawn.h"
 #include "core/start-options.h"
 #include "util/ring.h"
 #include "core/turns.h"
@@ -27,7 +26,6 @@ typedef struct RuntimeContext {
         sd_event *event;
         ScopeBus *scopes;
         RecordStore *records;
-        SpawnPlaces *spawn_places; /* NULL: keepers are started by the spawner */
         const char *keeper_path;
         Turns *starts; /* who may be asking systemd for a scope */
         const char *slice;

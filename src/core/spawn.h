@@ -12,11 +12,5 @@ typedef struct SpawnedKeeper {
         int link_fd; /* our end of the link */
 } SpawnedKeeper;
 
-/* Low fd numbers that are kept for starting keepers. To be made while there are few fds: a start costs what is below them. */
-typedef struct SpawnPlaces SpawnPlaces;
-
-int spawn_places_new(SpawnPlaces **ret);
-SpawnPlaces *spawn_places_free(SpawnPlaces *places);
-
 /* ring_fd and spec_fd are borrowed. fd_limit: RLIMIT_NOFILE that it gets, and hands on. */
-int spawn_keeper(const SpawnPlaces *places, const char *path, int ring_fd, int spec_fd, const struct rlimit *fd_limit, SpawnedKeeper *ret);
+int spawn_keeper(const char *path, int ring_fd, int spec_fd, const struct rlimit *fd_limit, SpawnedKeeper *ret);

@@ -12,10 +12,12 @@
  *
  * System calls are made directly, for a sanitizer's own wrappers may be before or behind this library, and need not be ready when the first call comes. */
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -148,4 +150,17 @@ int openat(int fd, const char *path, int flags, ...) {
         r = syscall(SYS_openat, fd, path, flags, mode);
         leave(last);
         return (int) r;
+}
+
+typedef int (*SpawnFunc)(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[],
+                         char *const environment[]);
+
+int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[],
+                char *const environment[]) {
+        bool last = enter("posix_spawn");
+        SpawnFunc real = (SpawnFunc) dlsym(RTLD_NEXT, "posix_spawn");
+        int r = real(pid, path, actions, attributes, argv, environment);
+
+        leave(last);
+        return r;
 }
