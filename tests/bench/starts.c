@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* How long a start takes, from the call to its answer: ours, the floor under it (a bare StartTransientUnit for a held process, until its job is removed) and
- * systemd-run --scope, in turns. And a burst: all calls at once, until the last answer. */
+ * systemd-run --scope, in turns. And a burst: all calls at once, until the last answer; what that takes of the daemon, and what is left in memory. */
 
 #include <inttypes.h>
 #include <signal.h>
@@ -129,7 +129,8 @@ static double burst_floor(Bench *bench, unsigned n) {
         return from;
 }
 
-static double burst_ours(Bench *bench, unsigned n) {
+static double burst_ours(Bench *bench, unsigned n, double *ret_cpu_usec) {
+        uint64_t cpu_usec = bench_cpu_usec(bench_service_pid());
         unsigned first = bench->serial;
         double from = bench_now_msec();
         char id[32];
@@ -140,6 +141,7 @@ static double burst_ours(Bench *bench, unsigned n) {
         }
         bench_run_until(bench->bus, &bench->calls.waiting, 0);
         from = bench_now_msec() - from;
+        *ret_cpu_usec = (double) (bench_cpu_usec(bench_service_pid()) - cpu_usec) / n;
         for (unsigned i = 0; i < n; i++) {
                 (void) snprintf(id, sizeof(id), "bench_%u", first + i);
                 bench_end(bench->bus, id);
@@ -147,11 +149,30 @@ static double burst_ours(Bench *bench, unsigned n) {
         return from;
 }
 
+/* Of the keeper of a runtime that is there. */
+static double keeper_memory(Bench *bench) {
+        _cleanup_free_ char *path = bench_runtime_path("bench_memory");
+        char file[64], line[256], *end;
+        uint32_t pid;
+        FILE *stat;
+
+        bench_start(bench->bus, "bench_memory", sleeper);
+        bench_check(sd_bus_get_property_trivial(bench->bus, RM_BUS_NAME, path, RM_RUNTIME_INTERFACE, "MainPID", NULL, 'u', &pid), "MainPID");
+        (void) snprintf(file, sizeof(file), "/proc/%u/stat", pid);
+        stat = fopen(file, "re");
+        bench_check(stat && fgets(line, sizeof(line), stat) ? 0 : -EIO, file);
+        (void) fclose(stat);
+        /* PID (NAME) STATE PPID */
+        end = strrchr(line, ')');
+        bench_check(end ? 0 : -EIO, file);
+        return (double) bench_memory_kib((pid_t) strtol(end + 4, NULL, 10), "Pss");
+}
+
 int main(void) {
         unsigned rounds = bench_rounds(ROUNDS), burst = bench_rounds(BURST);
         BenchTimes floor_times = {0}, our_times = {0}, run_times = {0};
         json_t *figures = bench_figures_new();
-        double of_floor, of_ours;
+        double of_floor, of_ours, cpu_usec, keeper_kib;
         Bench bench = {0};
 
         bench.bus = bench_open_bus();
@@ -168,7 +189,8 @@ int main(void) {
                 bench_times_add(&run_times, start_systemd_run());
         }
         of_floor = burst_floor(&bench, burst);
-        of_ours = burst_ours(&bench, burst);
+        of_ours = burst_ours(&bench, burst, &cpu_usec);
+        keeper_kib = keeper_memory(&bench);
 
         bench_compare(figures, "start, call to answer", "ms", bench_percentile(&our_times, 50), "bare StartTransientUnit", bench_percentile(&floor_times, 50),
                       BENCH_AT_MOST, 1.5);
@@ -179,6 +201,9 @@ int main(void) {
                                     bench_percentile(&run_times, 50) / bench_percentile(&our_times, 50), BENCH_AT_LEAST, 3});
         bench_compare(figures, "1,000 starts at once", "starts/s", 1e3 * burst / of_ours, "bare StartTransientUnit", 1e3 * burst / of_floor, BENCH_AT_LEAST,
                       0.8);
+        bench_alone(figures, "daemon's CPU a start, of those", "µs", cpu_usec, BENCH_NO_GOAL, 0);
+        bench_alone(figures, "daemon's memory after all (RSS)", "KiB", (double) bench_memory_kib(bench_service_pid(), "Rss"), BENCH_NO_GOAL, 0);
+        bench_alone(figures, "a keeper's memory while it holds a runtime (PSS)", "KiB", keeper_kib, BENCH_AT_MOST, 200);
         bench_print(figures);
 
         bench_times_done(&floor_times);
