@@ -45,8 +45,9 @@ typedef enum CliJson {
 
 typedef struct Cli {
         CliJson json;
-        gboolean no_legend;
+        gboolean no_legend, no_pager;
         gboolean user, system;
+        char *host, *machine; /* where the service is, if it isn't here */
 } Cli;
 
 typedef struct Verb {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/pager.h"
 
 static bool is_direction_control(gunichar c) {
         return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f;
@@ -150,7 +151,7 @@ void format_print_fact(const char *name, const char *value) {
 static bool stdout_has_color(void) {
         const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
-        return isatty(STDOUT_FILENO) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+        return pager_is_terminal() && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
 }
 
 const char *format_color(Color color) {
@@ -183,6 +184,9 @@ typedef struct Cell {
         char *text;
         Color color;
 } Cell;
+
+/* A column is never made narrower, whatever the terminal: what is left says nothing any more. */
+#define COLUMN_MIN 8
 
 struct Table {
         unsigned n_columns;
@@ -232,7 +236,8 @@ void table_add(Table *table, const char *cell) {
 static unsigned terminal_width(void) {
         struct winsize size;
 
-        if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        /* A pager has stdout, and the terminal is then where we complain. */
+        if (!pager_is_terminal() || ((ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0) || size.ws_col == 0))
                 return UINT_MAX;
         return size.ws_col;
 }
@@ -252,39 +257,53 @@ static void print_cut(const char *text, unsigned columns) {
         fputs(g_get_charset(NULL) ? "…" : ">", stdout);
 }
 
-static void print_cell(const Cell *cell, unsigned width, unsigned room) {
-        bool last = width == 0;
-
+static void print_cell(const Cell *cell, unsigned width, bool last) {
         fputs(format_color(cell->color), stdout);
-        if (last)
-                print_cut(cell->text, room);
-        else
-                fputs(cell->text, stdout);
+        print_cut(cell->text, width);
         if (cell->color != COLOR_NONE)
                 fputs(format_color_off(), stdout);
-        for (unsigned i = last ? 0 : text_width(cell->text); i < width; i++)
+        for (unsigned i = text_width(cell->text); !last && i <= width; i++)
                 putchar(' ');
 }
 
+/* Takes from the widest until all fit, but never from the first (which is what a person goes on with), and leaves each enough to be recognized. */
+static void fit_columns(unsigned *widths, unsigned n, unsigned columns) {
+        unsigned total = n - 1;
+
+        for (unsigned i = 0; i < n; i++)
+                total += widths[i];
+        while (total > columns) {
+                unsigned widest = 0;
+
+                for (unsigned i = 1; i < n; i++)
+                        if (widths[i] > COLUMN_MIN && (widest == 0 || widths[i] > widths[widest]))
+                                widest = i;
+                if (widest == 0)
+                        return;
+                widths[widest]--;
+                total--;
+        }
+}
+
 void table_print(const Table *table, const char *const *headings) {
-        unsigned n = table->n_columns, used = 0, terminal = terminal_width();
+        unsigned n = table->n_columns;
         g_autofree unsigned *widths = g_new0(unsigned, n);
 
-        for (unsigned i = 0; i + 1 < n; i++) {
+        for (unsigned i = 0; i < n; i++) {
                 widths[i] = headings ? text_width(headings[i]) : 0;
                 for (unsigned row = i; row < table->cells->len; row += n)
                         widths[i] = MAX(widths[i], text_width(g_array_index(table->cells, Cell, row).text));
-                used += ++widths[i];
         }
+        fit_columns(widths, n, terminal_width());
         for (unsigned i = 0; headings && i < n; i++) {
                 Cell heading = {.text = (char *) headings[i], .color = COLOR_BOLD};
 
-                print_cell(&heading, widths[i], UINT_MAX);
+                print_cell(&heading, widths[i], i == n - 1);
         }
         if (headings)
                 putchar('\n');
         for (unsigned i = 0; i < table->cells->len; i++) {
-                print_cell(&g_array_index(table->cells, Cell, i), widths[i % n], terminal > used + 8 ? terminal - used : UINT_MAX);
+                print_cell(&g_array_index(table->cells, Cell, i), widths[i % n], i % n == n - 1);
                 if (i % n == n - 1)
                         putchar('\n');
         }

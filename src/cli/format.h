@@ -49,7 +49,7 @@ Color format_state_color(const char *state, const char *result);
 /* "●", or "*" where the locale hasn't got it. */
 const char *format_bullet(void);
 
-/* A table of cells; its last column is cut to the width of the terminal. Takes copies, prints to stdout. */
+/* A table of cells; the widest columns but the first are cut so that it fits the terminal. Takes copies, prints to stdout. */
 typedef struct Table Table;
 
 /* A user's name, or its number if it has none. */

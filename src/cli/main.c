@@ -63,6 +63,9 @@ const GOptionEntry *cli_common_entries(void) {
         static const GOptionEntry entries[] = {
                 {"json", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short, pretty or off"), "MODE"},
                 {"no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL},
+                {"no-pager", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Don't show long output a page at a time"), NULL},
+                {"host", 'H', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of another host, through ssh"), N_("[USER@]HOST")},
+                {"machine", 'M', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of a local container"), N_("[USER@]CONTAINER")},
                 {"user", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of this user (default)"), NULL},
                 {"system", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of the system, which is for all users"), NULL},
                 {"version", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, on_version, N_("Show the version"), NULL},
@@ -70,6 +73,22 @@ const GOptionEntry *cli_common_entries(void) {
         };
 
         return entries;
+}
+
+/* Where the value of a common option goes. */
+static void *common_value(Cli *cli, const char *option) {
+        const struct {
+                const char *option;
+                void *value;
+        } values[] = {
+                {"no-legend", &cli->no_legend}, {"no-pager", &cli->no_pager}, {"host", &cli->host},
+                {"machine", &cli->machine},     {"user", &cli->user},         {"system", &cli->system},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(values); i++)
+                if (strcmp(values[i].option, option) == 0)
+                        return values[i].value;
+        return NULL;
 }
 
 /* GOption writes to where an entry points, and its callbacks get the data of their group: so a group is built around each Cli. */
@@ -82,12 +101,8 @@ static GOptionGroup *new_common_group(Cli *cli, const GOptionEntry *more) {
         for (const GOptionEntry *entry = cli_common_entries(); entry->long_name; entry++) {
                 GOptionEntry one[] = {*entry, {NULL, 0, 0, 0, NULL, NULL, NULL}};
 
-                if (strcmp(entry->long_name, "no-legend") == 0)
-                        one[0].arg_data = &cli->no_legend;
-                else if (strcmp(entry->long_name, "user") == 0)
-                        one[0].arg_data = &cli->user;
-                else if (strcmp(entry->long_name, "system") == 0)
-                        one[0].arg_data = &cli->system;
+                if (entry->arg != G_OPTION_ARG_CALLBACK)
+                        one[0].arg_data = common_value(cli, entry->long_name);
                 g_option_group_add_entries(group, one);
         }
         return group;
@@ -182,6 +197,11 @@ static char *make_verbs_help(void) {
         return g_string_free(text, FALSE);
 }
 
+static void cli_clear(Cli *cli) {
+        g_free(cli->host);
+        g_free(cli->machine);
+}
+
 static const Verb *find_verb(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(verbs); i++)
                 if (strcmp(verbs[i].name, name) == 0)
@@ -193,7 +213,7 @@ int main(int argc, char **argv) {
         g_autoptr(GError) error = NULL;
         g_autoptr(GOptionContext) context = NULL;
         g_autofree char *help = NULL;
-        Cli cli = {};
+        _cleanup_(cli_clear) Cli cli = {};
         const Verb *verb;
 
         setlocale(LC_ALL, "");

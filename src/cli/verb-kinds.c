@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/pager.h"
 #include "util/names.h"
 
 static json_t *object_from_option(const json_t *option) {
@@ -160,6 +161,7 @@ int verb_kinds(Cli *cli, const Verb *verb, int argc, char **argv) {
                 r = select_kinds(kinds, argv + 1, &selected);
         if (r != EXIT_OK)
                 return r;
+        pager_open(cli);
         if (cli->json != CLI_JSON_OFF)
                 json_print(selected ?: kinds, cli->json);
         else if (!selected)

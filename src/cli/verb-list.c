@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/pager.h"
 #include "util/names.h"
 
 typedef struct ListFilter {
@@ -125,6 +126,7 @@ static int list(Cli *cli, const ListFilter *filter) {
                 r = read_list(bus, filter, &list);
         if (r != EXIT_OK)
                 return r;
+        pager_open(cli);
         if (cli->json != CLI_JSON_OFF)
                 print_json(list, cli->json);
         else

@@ -6,6 +6,7 @@
 
 #include "cli/client.h"
 #include "cli/follow.h"
+#include "cli/pager.h"
 #include "cli/records.h"
 
 /* "stdout,setup" as bits; 0 for what is no list of streams. */
@@ -39,6 +40,8 @@ static int show(const Cli *cli, const char *word, int n_lines, FollowOptions *op
                 if (r < 0)
                         return client_fail(&error, r);
         }
+        if (!options->until_end)
+                pager_open(cli);
         return follow_run(bus, &target, options, NULL);
 }
 

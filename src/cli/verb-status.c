@@ -11,6 +11,7 @@
 #include "cli/client.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/pager.h"
 #include "cli/records.h"
 #include "cli/report.h"
 #include "cli/targets.h"
@@ -232,6 +233,7 @@ int verb_status(Cli *cli, const Verb *verb, int argc, char **argv) {
                 return EXIT_USAGE;
         if (status.n_lines < 0)
                 return cli_usage_error(verb, _("-n needs a number of lines."));
+        pager_open(cli);
         r = targets_do(cli, argv + 1, show_one, NULL, &status);
         /* One object for one id, an array for several. */
         if (cli->json != CLI_JSON_OFF && json_array_size(objects) > 0)
