@@ -154,6 +154,17 @@ static bool stdout_has_color(void) {
         return pager_is_terminal() && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
 }
 
+void format_print_file(const char *name, const char *path, bool here) {
+        g_autofree char *text = format_harmless(path), *uri = NULL;
+
+        if (here && stdout_has_color() && *path == '/')
+                uri = g_filename_to_uri(path, g_get_host_name(), NULL);
+        if (uri)
+                printf("%12s: \033]8;;%s\033\\%s\033]8;;\033\\\n", name, uri, text);
+        else
+                format_print_fact(name, path);
+}
+
 const char *format_color(Color color) {
         static const char *const sequences[_COLOR_MAX] = {
                 [COLOR_NONE] = "",          [COLOR_BOLD] = "\033[1m", [COLOR_DIM] = "\033[2m", [COLOR_GREEN] = "\033[1;32m", [COLOR_YELLOW] = "\033[1;33m",

@@ -30,6 +30,8 @@ void format_pad(GString *line, const char *text, unsigned columns);
 
 /* "        Name: value" on stdout; nothing for an empty value. */
 void format_print_fact(const char *name, const char *value);
+/* The same for a file: one of this machine, if `here`, can be opened from terminals that know links. */
+void format_print_file(const char *name, const char *path, bool here);
 
 typedef enum Color {
         COLOR_NONE,

@@ -241,7 +241,7 @@ static int wait_ready(sd_bus *bus, const Target *target, json_t *result) {
                 return EXIT_OK;
         sentence = report_sentence(report);
         cli_error(_("The runtime %s ended before it was ready. %s"), target->id, sentence);
-        report_print_tail(report, "  ");
+        report_print_tail(report, stderr, "  ");
         return report_exit_code(report);
 }
 
