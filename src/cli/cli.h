@@ -72,6 +72,7 @@ int verb_kind(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_reload(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_restart(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_limit(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_monitor(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_report(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv);
 

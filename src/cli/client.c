@@ -131,6 +131,44 @@ int client_call(sd_bus *bus, const char *path, const char *interface, const char
         return client_send(bus, message, timeout_usec, reterr, ret_reply);
 }
 
+int client_attach(sd_bus *bus, sd_event **ret) {
+        sd_event *event = NULL;
+        int r;
+
+        r = sd_event_new(&event);
+        if (r >= 0)
+                r = sd_bus_set_exit_on_disconnect(bus, true);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0) {
+                sd_event_unref(event);
+                return r;
+        }
+        *ret = event;
+        return 0;
+}
+
+int client_loop(sd_bus *bus, sd_event *event) {
+        int r = sd_event_loop(event);
+
+        if (r > 0 && sd_bus_is_open(bus) <= 0)
+                cli_error(_("The connection to the bus was lost."));
+        return r;
+}
+
+void client_detach(sd_bus *bus, sd_event *event) {
+        if (bus)
+                (void) sd_bus_detach_event(bus);
+        sd_event_unref(event);
+}
+
+int client_match_owner(sd_bus *bus, sd_bus_slot **ret_slot, sd_bus_message_handler_t handler, void *userdata) {
+        static const char match[] = "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/"
+                                    "DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" RM_BUS_NAME "'";
+
+        return sd_bus_add_match(bus, ret_slot, match, handler, userdata);
+}
+
 int client_get_properties(sd_bus *bus, const char *path, sd_bus_error *reterr, json_t **ret) {
         _cleanup_message_ sd_bus_message *reply = NULL;
         int r;

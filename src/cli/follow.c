@@ -25,10 +25,7 @@
 #include "cli/writer.h"
 #include "util/names.h"
 
-#define AWAY_USEC (10 * USEC_PER_SEC) /* how long we wait for a service that has gone */
-#define OWNER_MATCH                                                                                                                                            \
-        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/"                                                                                  \
-        "DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" RM_BUS_NAME "'"
+#define AWAY_USEC (10 * USEC_PER_SEC)   /* how long we wait for a service that has gone */
 #define RETRY_USEC (50 * USEC_PER_MSEC) /* when it has no room for our call just now */
 
 typedef struct Follow {
@@ -382,9 +379,7 @@ static int follow_attach(Follow *follow) {
         static const WriterEvents writer_events = {.on_empty = on_written, .on_broken = on_broken};
         int r;
 
-        r = sd_event_new(&follow->event);
-        if (r >= 0)
-                r = sd_bus_attach_event(follow->bus, follow->event, SD_EVENT_PRIORITY_NORMAL);
+        r = client_attach(follow->bus, &follow->event);
         if (r < 0)
                 return r;
         follow->writer = writer_new(follow->event, &writer_events, follow);
@@ -401,7 +396,7 @@ static int follow_attach(Follow *follow) {
                 follow_continue(follow);
                 return 0;
         }
-        r = sd_bus_add_match(follow->bus, &follow->match_owner, OWNER_MATCH, on_owner_changed, follow);
+        r = client_match_owner(follow->bus, &follow->match_owner, on_owner_changed, follow);
         if (r >= 0)
                 r = sd_bus_match_signal(follow->bus, &follow->match_runtime, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, NULL, on_runtime_signal,
                                         follow);
@@ -419,8 +414,7 @@ static void follow_done(Follow *follow) {
         sd_event_source_disable_unref(follow->retry_timer);
         input_free(follow->input);
         writer_free(follow->writer);
-        (void) sd_bus_detach_event(follow->bus);
-        sd_event_unref(follow->event);
+        client_detach(follow->bus, follow->event);
         json_decref(follow->report);
         g_free(follow->service);
 }
@@ -431,7 +425,7 @@ int follow_run(sd_bus *bus, const Target *target, const FollowOptions *options, 
 
         r = follow_attach(&follow);
         if (r >= 0)
-                r = sd_event_loop(follow.event);
+                r = client_loop(bus, follow.event);
         if (r < 0)
                 return client_fail(&SD_BUS_ERROR_NULL, r);
         if (r == EXIT_OK && follow.write_failed)
