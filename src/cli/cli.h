@@ -73,6 +73,7 @@ int verb_reload(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_restart(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_limit(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_monitor(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_top(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_report(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv);
 

@@ -201,6 +201,7 @@ typedef struct Cell {
 
 struct Table {
         unsigned n_columns;
+        bool *right; /* by column */
         GArray *cells;
 };
 
@@ -218,6 +219,7 @@ Table *table_new(unsigned n_columns) {
         Table *table = g_new0(Table, 1);
 
         table->n_columns = n_columns;
+        table->right = g_new0(bool, n_columns);
         table->cells = g_array_new(FALSE, FALSE, sizeof(Cell));
         g_array_set_clear_func(table->cells, cell_clear);
         return table;
@@ -227,6 +229,7 @@ Table *table_free(Table *table) {
         if (!table)
                 return NULL;
         g_array_unref(table->cells);
+        g_free(table->right);
         g_free(table);
         return NULL;
 }
@@ -244,13 +247,26 @@ void table_add(Table *table, const char *cell) {
         table_add_colored(table, COLOR_NONE, cell);
 }
 
-static unsigned terminal_width(void) {
-        struct winsize size;
+void table_align_right(Table *table, unsigned column) {
+        table->right[column] = true;
+}
+
+/* All 0 if there is none. */
+static struct winsize terminal_size(void) {
+        struct winsize size = {};
 
         /* A pager has stdout, and the terminal is then where we complain. */
-        if (!pager_is_terminal() || ((ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0) || size.ws_col == 0))
-                return UINT_MAX;
-        return size.ws_col;
+        if (pager_is_terminal() && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+                (void) ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        return size;
+}
+
+static unsigned terminal_width(void) {
+        return terminal_size().ws_col ?: UINT_MAX;
+}
+
+unsigned format_terminal_lines(void) {
+        return terminal_size().ws_row ?: UINT_MAX;
 }
 
 /* What doesn't fit is replaced by one character that says so. */
@@ -268,13 +284,22 @@ static void print_cut(const char *text, unsigned columns) {
         fputs(g_get_charset(NULL) ? "…" : ">", stdout);
 }
 
-static void print_cell(const Cell *cell, unsigned width, bool last) {
+static void print_spaces(unsigned n) {
+        for (; n > 0; n--)
+                putchar(' ');
+}
+
+static void print_cell(const Cell *cell, unsigned width, bool right, bool last) {
+        unsigned spaces = width - MIN(width, text_width(cell->text));
+
+        if (right)
+                print_spaces(spaces);
         fputs(format_color(cell->color), stdout);
         print_cut(cell->text, width);
         if (cell->color != COLOR_NONE)
                 fputs(format_color_off(), stdout);
-        for (unsigned i = text_width(cell->text); !last && i <= width; i++)
-                putchar(' ');
+        if (!last)
+                print_spaces((right ? 0 : spaces) + 1);
 }
 
 /* Takes from the widest until all fit, but never from the first (which is what a person goes on with), and leaves each enough to be recognized. */
@@ -309,12 +334,12 @@ void table_print(const Table *table, const char *const *headings) {
         for (unsigned i = 0; headings && i < n; i++) {
                 Cell heading = {.text = (char *) headings[i], .color = COLOR_BOLD};
 
-                print_cell(&heading, widths[i], i == n - 1);
+                print_cell(&heading, widths[i], table->right[i], i == n - 1);
         }
         if (headings)
                 putchar('\n');
         for (unsigned i = 0; i < table->cells->len; i++) {
-                print_cell(&g_array_index(table->cells, Cell, i), widths[i % n], i % n == n - 1);
+                print_cell(&g_array_index(table->cells, Cell, i), widths[i % n], table->right[i % n], i % n == n - 1);
                 if (i % n == n - 1)
                         putchar('\n');
         }

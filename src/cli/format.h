@@ -51,6 +51,9 @@ Color format_state_color(const char *state, const char *result);
 /* "●", or "*" where the locale hasn't got it. */
 const char *format_bullet(void);
 
+/* Of the terminal that stdout is; UINT_MAX: it is none. */
+unsigned format_terminal_lines(void);
+
 /* A table of cells; the widest columns but the first are cut so that it fits the terminal. Takes copies, prints to stdout. */
 typedef struct Table Table;
 
@@ -63,4 +66,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
 
 void table_add(Table *table, const char *cell);
 void table_add_colored(Table *table, Color color, const char *cell);
+void table_align_right(Table *table, unsigned column);
 void table_print(const Table *table, const char *const *headings);

@@ -25,6 +25,7 @@ static const Verb verbs[] = {
         {"interrupt", N_("ID..."), N_("Interrupt what runtimes compute"), verb_interrupt},
         {"restart", N_("ID..."), N_("Start runtimes again, under the same ids"), verb_restart},
         {"monitor", N_("[ID...]"), N_("Show the signals of the service as they come"), verb_monitor},
+        {"top", "", N_("Show what runtimes use, over and over"), verb_top},
         {"limit", N_("ID KEY=VALUE..."), N_("Change what a runtime may use"), verb_limit},
         {"connection", N_("ID [NAME...]"), N_("Show what it takes to connect to a runtime"), verb_connection},
         {"forget", N_("ID..."), N_("Remove ended runtimes and their output"), verb_forget},
