@@ -19,6 +19,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "cli/format.h"
 #include "cli/input.h"
 #include "cli/json.h"
 #include "cli/records.h"
@@ -42,6 +43,7 @@ typedef struct Follow {
 
         char *service;  /* its unique name; NULL: not known yet */
         uint64_t after; /* the last line we have */
+        bool begun;     /* the time is reached from which on we print */
         bool subscribed;
         bool doorbell;       /* there may be lines behind it */
         bool line_open;      /* the last thing we printed was a part of a line, */
@@ -148,9 +150,24 @@ static void add_json(Follow *follow, const Record *record) {
         writer_add(follow->writer, STDOUT_FILENO, "\n", 1);
 }
 
+static void add_line(Follow *follow, int fd, const Record *record) {
+        g_autofree char *text = NULL;
+
+        if (!follow->options->harmless) {
+                writer_add(follow->writer, fd, record->data, record->size);
+                return;
+        }
+        text = format_harmless_output(record->data, record->size);
+        writer_add(follow->writer, fd, text, strlen(text));
+}
+
 static void add_record(Follow *follow, const Record *record) {
         int fd = follow->options->split && record->stream != RECORD_STDOUT ? STDERR_FILENO : STDOUT_FILENO;
 
+        /* A clock may be set back: what comes behind the first is printed, whenever it was. */
+        follow->begun = follow->begun || record->realtime_usec >= follow->options->since;
+        if (!follow->begun)
+                return;
         if (record->stream < _RECORD_STREAM_MAX && !(follow->options->streams & (1U << record->stream)))
                 return;
         if (follow->options->json != CLI_JSON_OFF) {
@@ -160,7 +177,7 @@ static void add_record(Follow *follow, const Record *record) {
         /* Streams that share one fd aren't glued together in the middle of a line. */
         if (!follow->options->split && follow->line_open && follow->line_stream != record->stream)
                 writer_add(follow->writer, fd, "\n", 1);
-        writer_add(follow->writer, fd, record->data, record->size);
+        add_line(follow, fd, record);
         if (!(record->flags & (RECORD_PARTIAL | RECORD_UNTERMINATED)))
                 writer_add(follow->writer, fd, "\n", 1);
         follow->line_open = record->flags & RECORD_PARTIAL;

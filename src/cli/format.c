@@ -36,6 +36,43 @@ char *format_harmless(const char *text) {
         return g_string_free(line, FALSE);
 }
 
+/* The length of a sequence that sets colours or the like at the beginning of the text; 0: there is none. */
+static size_t color_sequence(const char *text) {
+        size_t length;
+
+        if (!g_str_has_prefix(text, "\033["))
+                return 0;
+        length = strspn(text + 2, "0123456789;:");
+        return text[2 + length] == 'm' ? 2 + length + 1 : 0;
+}
+
+char *format_harmless_output(const char *data, size_t size) {
+        g_autofree char *valid = g_utf8_make_valid(data, (ssize_t) size);
+        GString *line = g_string_sized_new(size);
+        bool colored = false;
+
+        for (const char *p = valid; *p;) {
+                gunichar c = g_utf8_get_char(p);
+                size_t length = color_sequence(p);
+
+                if (length > 0) {
+                        g_string_append_len(line, p, (ssize_t) length);
+                        p += length;
+                        colored = true;
+                        continue;
+                }
+                if (c == '\t' || c == '\r' || !(g_unichar_iscntrl(c) || is_direction_control(c)))
+                        g_string_append_unichar(line, c);
+                else
+                        g_string_append_unichar(line, 0xfffd);
+                p = g_utf8_next_char(p);
+        }
+        /* What comes behind this line is not of this colour. */
+        if (colored)
+                g_string_append(line, "\033[0m");
+        return g_string_free(line, FALSE);
+}
+
 static struct tm local_time(uint64_t realtime_usec) {
         time_t seconds = (time_t) (realtime_usec / USEC_PER_SEC);
         struct tm tm = {};

@@ -13,6 +13,8 @@
 
 /* A copy as one line: control characters, line breaks and what changes the direction of text become spaces or U+FFFD. */
 char *format_harmless(const char *text);
+/* The same for a line as a program has printed it, of any bytes: tabs, carriage returns and colours stay. */
+char *format_harmless_output(const char *data, size_t size);
 
 /* "Sun 2026-11-22 08:01:24 UTC", in local time. */
 char *format_timestamp(uint64_t realtime_usec);

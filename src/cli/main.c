@@ -64,7 +64,7 @@ const GOptionEntry *cli_common_entries(void) {
                 {"json", 0, 0, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short (as --json alone), pretty or off"), "MODE"},
                 {"no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL},
                 {"no-pager", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Don't show long output a page at a time"), NULL},
-                {"host", 'H', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of another host, through ssh"), N_("[USER@]HOST")},
+                {"host", 'H', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of another host, through ssh"), N_("[USER@]HOST[:PORT]")},
                 {"machine", 'M', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of a local container"), N_("[USER@]CONTAINER")},
                 {"user", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of this user (default)"), NULL},
                 {"system", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of the system, which is for all users"), NULL},
