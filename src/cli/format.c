@@ -306,19 +306,22 @@ unsigned format_terminal_lines(void) {
         return terminal_size().ws_row ?: UINT_MAX;
 }
 
-/* What doesn't fit is replaced by one character that says so. */
-static void print_cut(const char *text, unsigned columns) {
+unsigned format_error_columns(void) {
+        struct winsize size = {};
+
+        (void) ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        return size.ws_col ?: UINT_MAX;
+}
+
+char *format_cut(const char *text, unsigned columns) {
         const char *p = text;
         unsigned width = 0;
 
-        if (text_width(text) <= columns) {
-                fputs(text, stdout);
-                return;
-        }
+        if (text_width(text) <= columns)
+                return g_strdup(text);
         for (; *p && width + char_width(g_utf8_get_char(p)) < columns; p = g_utf8_next_char(p))
                 width += char_width(g_utf8_get_char(p));
-        fwrite(text, 1, (size_t) (p - text), stdout);
-        fputs(g_get_charset(NULL) ? "…" : ">", stdout);
+        return g_strdup_printf("%.*s%s", (int) (p - text), text, g_get_charset(NULL) ? "…" : ">");
 }
 
 static void print_spaces(unsigned n) {
@@ -328,11 +331,12 @@ static void print_spaces(unsigned n) {
 
 static void print_cell(const Cell *cell, unsigned width, bool right, bool last) {
         unsigned spaces = width - MIN(width, text_width(cell->text));
+        g_autofree char *text = format_cut(cell->text, width);
 
         if (right)
                 print_spaces(spaces);
         fputs(format_color(cell->color), stdout);
-        print_cut(cell->text, width);
+        fputs(text, stdout);
         if (cell->color != COLOR_NONE)
                 fputs(format_color_off(), stdout);
         if (!last)

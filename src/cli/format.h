@@ -55,6 +55,10 @@ const char *format_bullet(void);
 
 /* Of the terminal that stdout is; UINT_MAX: it is none. */
 unsigned format_terminal_lines(void);
+/* The same for stderr. */
+unsigned format_error_columns(void);
+/* What doesn't fit is replaced by one character that says so. The text is harmless. */
+char *format_cut(const char *text, unsigned columns);
 
 /* A table of cells; the widest columns but the first are cut so that it fits the terminal. Takes copies, prints to stdout. */
 typedef struct Table Table;
