@@ -107,7 +107,7 @@ static bool parse_words(Start *start, int argc, char **argv) {
                 return false;
         }
         if (argc > 2) {
-                cli_usage_error(start->verb, _("What is '%s'? Put the words of the runtime behind '--'."), argv[2]);
+                cli_usage_error(start->verb, _("What is '%s'? A value goes behind '=', as in --id=VALUE, the words of the runtime go behind '--'."), argv[2]);
                 return false;
         }
         if (start->follow && start->cli->json != CLI_JSON_OFF) {

@@ -11,6 +11,7 @@
 #include "cli/client.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/kinds.h"
 #include "cli/pager.h"
 #include "cli/records.h"
 #include "cli/report.h"
@@ -21,6 +22,7 @@ typedef struct Status {
         Cli *cli;
         int n_lines;
         unsigned n_shown;
+        json_t *kinds; /* read when first needed */
 } Status;
 
 static char *left_until(uint64_t monotonic_usec) {
@@ -129,7 +131,17 @@ static void print_report(const json_t *report) {
         }
 }
 
-static void print_facts(const json_t *facts, const json_t *usage) {
+/* With its file, if there still is one of that name. */
+static void print_kind(const Status *status, const char *name) {
+        const json_t *kind;
+        size_t i;
+
+        format_print_fact(_("Kind"), name);
+        json_array_foreach(status->kinds, i, kind) if (g_str_equal(json_get_string(kind, "Name", ""), name) && *json_get_string(kind, "Path", ""))
+                format_print_file(_("Kind file"), json_get_string(kind, "Path", ""), cli_is_here(status->cli));
+}
+
+static void print_facts(const Status *status, const json_t *facts, const json_t *usage) {
         const char *state = json_get_string(facts, "State", "?");
         const json_t *report = json_object_get(facts, "EndReport");
         Color color = format_state_color(state, json_get_string(report, "Result", ""));
@@ -140,7 +152,7 @@ static void print_facts(const json_t *facts, const json_t *usage) {
         printf("%s%s%s %s%s%s\n", format_color(color), format_bullet(), format_color_off(), id, *description ? " - " : "", description);
         print_state(facts);
         format_print_fact(_("User"), user ?: "");
-        format_print_fact(_("Kind"), json_get_string(facts, "Kind", ""));
+        print_kind(status, json_get_string(facts, "Kind", ""));
         format_print_fact(_("Status"), json_get_string(facts, "StatusText", ""));
         format_print_fact(_("Unit"), json_get_string(facts, "Unit", ""));
         format_print_fact(_("CGroup"), json_get_string(facts, "ControlGroup", ""));
@@ -220,9 +232,14 @@ static int show_one(sd_bus *bus, const Target *target, json_t *result, void *use
                         (void) json_object_set(result, "Usage", usage);
                 return EXIT_OK;
         }
+        if (!status->kinds) {
+                r = kinds_read(bus, &status->kinds);
+                if (r != EXIT_OK)
+                        return r;
+        }
         if (status->n_shown++ > 0)
                 putchar('\n');
-        print_facts(facts, usage);
+        print_facts(status, facts, usage);
         r = status->n_lines > 0 ? print_lines(bus, target->path, (uint64_t) status->n_lines, &error) : 0;
         return r < 0 ? client_fail(&error, r) : EXIT_OK;
 }
@@ -233,11 +250,14 @@ int verb_status(Cli *cli, const Verb *verb, int argc, char **argv) {
                 {"lines", 'n', 0, G_OPTION_ARG_INT, &status.n_lines, N_("Show the last N lines of output; default: 10"), "N"},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
+        int r;
 
         if (!cli_parse(cli, verb, entries, NULL, 1, -1, &argc, &argv))
                 return EXIT_USAGE;
         if (status.n_lines < 0)
                 return cli_usage_error(verb, _("-n needs a number of lines."));
         pager_open(cli);
-        return targets_do(cli, argv + 1, show_one, NULL, &status);
+        r = targets_do(cli, argv + 1, show_one, NULL, &status);
+        json_decref(status.kinds);
+        return r;
 }
