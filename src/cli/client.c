@@ -93,10 +93,10 @@ static void tell_unreachable(const Cli *cli, bool system, int error) {
                           cli->host, cli->host);
         else if (cli->machine && error == -EHOSTDOWN)
                 cli_error(_("There is no container '%s' that runs. 'machinectl' lists them."), cli->machine);
+        else if (cli->machine && (error == -ENOTCONN || error == -ECONNRESET))
+                cli_error(_("A bus of the container '%s' can't be reached. Does 'machinectl shell %s' work?"), cli->machine, cli->machine);
         else if (cli->machine)
-                cli_error(system ? _("The system bus of the container '%s' can't be reached: %s.")
-                                 : _("The user's bus of the container '%s' can't be reached: %s."),
-                          cli->machine, g_strerror(-error));
+                cli_error(_("A bus of the container '%s' can't be reached: %s."), cli->machine, g_strerror(-error));
         else if (system)
                 cli_error(_("The system bus can't be reached: %s."), g_strerror(-error));
         else if (error == -ENOMEDIUM || error == -ENOENT)

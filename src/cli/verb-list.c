@@ -112,8 +112,11 @@ static void print_table(const json_t *list, bool legend, bool users) {
                 table_add(table, json_get_string(facts, "Description", ""));
         }
         table_print(table, legend ? headings + !users : NULL);
-        if (legend)
-                printf(ngettext("\n%zu runtime.\n", "\n%zu runtimes.\n", json_array_size(list)), json_array_size(list));
+        if (!legend)
+                return;
+        printf(ngettext("\n%zu runtime.\n", "\n%zu runtimes.\n", json_array_size(list)), json_array_size(list));
+        if (json_array_size(list) == 0)
+                puts(_("'runtimectl kinds' lists what can be started, 'runtimectl start KIND' starts one."));
 }
 
 static int list(Cli *cli, const ListFilter *filter) {
