@@ -64,7 +64,7 @@ static void assert_since(Harness *h, const char *id, const char *time, const cha
 static void test_since(Harness *h) {
         g_autofree char *id = NULL, *path = NULL, *seconds = NULL, *local = NULL, *utc = NULL, *shown = NULL;
         g_autoptr(GPtrArray) lines = NULL;
-        g_autoptr(GDateTime) second = NULL, second_utc = NULL, before = NULL;
+        g_autoptr(GDateTime) second = NULL, second_utc = NULL;
         guint64 usec;
 
         harness_start_daemon(h, NULL);

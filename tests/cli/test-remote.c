@@ -42,7 +42,6 @@ static void test_list(Harness *h) {
 }
 
 static void test_input(Harness *h) {
-        g_autofree char *text = NULL;
         g_autoptr(Terminal) terminal = NULL;
 
         if (!prepare(h))
