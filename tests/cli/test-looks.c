@@ -96,20 +96,24 @@ static void test_pager(Harness *h) {
 }
 
 static void test_progress(Harness *h) {
-        g_autofree char *id = harness_id("slow"), *option = g_strdup_printf("--id=%s", id), *release = g_build_filename(h->directory, "release", NULL);
+        g_autofree char *id = harness_id("slow"), *option = g_strdup_printf("--id=%s", id);
+        g_autofree char *wait = g_strdup_printf("until [ -e %s/$0 ]; do sleep 0.1; done", h->directory);
         g_autofree char *kind = g_strdup_printf("[Kind]\nExec=sleep 100\n"
-                                                "[Step deps]\nExec=true\n"
-                                                "[Step compile]\nExec=sh -c 'until [ -e %s ]; do sleep 0.1; done'\n"
+                                                "[Step deps]\nExec=sh -c '%s' first\n"
+                                                "[Step compile]\nExec=sh -c '%s' second\n"
                                                 "[Handshake]\nType=exec\n",
-                                                release);
+                                                wait, wait);
         g_autofree char *text = NULL, *hint = g_strdup_printf("'runtimectl logs -f %s' shows what it prints", id);
         g_autoptr(Terminal) terminal = NULL;
 
         harness_add_kind(h, "slow", kind);
         harness_start_daemon(h, NULL);
         terminal = terminal_new(h, COLUMNS, 24, NULL, "start", "slow", option, "--wait", NULL);
+        /* Which of how many it is, is told when a step begins. */
+        terminal_wait(terminal, "preparing: deps");
+        g_free(harness_add_file(h, "first", "", 0644));
         terminal_wait(terminal, "preparing: compile (step 2 of 2), ");
-        g_free(harness_add_file(h, "release", "", 0644));
+        g_free(harness_add_file(h, "second", "", 0644));
         terminal_wait(terminal, hint);
         g_assert_cmpint(terminal_wait_exit(terminal), ==, 0);
         text = terminal_text(terminal);
