@@ -221,7 +221,7 @@ static char *make_verbs_help(void) {
                 g_autofree char *left = g_strdup_printf("%s %s", verbs[i].name, *verbs[i].parameters ? _(verbs[i].parameters) : "");
 
                 g_string_append(text, "\n  ");
-                format_pad(text, left, 46);
+                format_pad(text, left, 49);
                 g_string_append(text, _(verbs[i].summary));
         }
         return g_string_free(text, FALSE);

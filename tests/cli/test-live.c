@@ -263,6 +263,22 @@ static void test_top_signals(Harness *h) {
         assert_left(terminated);
 }
 
+static void test_top_stopped(Harness *h) {
+        g_auto(World) world = {};
+        g_autoptr(Terminal) terminal = NULL;
+
+        world_init(&world, h, "sleep 100");
+        terminal = start_top(&world);
+        terminal_type(terminal, "\032");
+        terminal_wait(terminal, "\033[?25h\033[?1049l");
+        terminal_kill(terminal, SIGCONT);
+        terminal_wait(terminal, "\033[?1049h\033[?25l");
+        terminal_wait(terminal, world.id);
+        terminal_type(terminal, "q");
+        g_assert_cmpint(terminal_wait_exit(terminal), ==, 0);
+        assert_left(terminal);
+}
+
 static void test_top_over_a_restart(Harness *h) {
         g_auto(World) world = {};
         g_autoptr(Terminal) terminal = NULL;
@@ -290,6 +306,7 @@ int main(int argc, char *argv[]) {
                 {"top-as-JSON-an-object-a-refresh", test_top_json},
                 {"top-hears-keys-and-leaves-the-terminal-as-it-was", test_top_keys},
                 {"top-leaves-the-terminal-as-it-was-when-a-signal-ends-it", test_top_signals},
+                {"top-gives-the-terminal-back-while-it-is-stopped", test_top_stopped},
                 {"top-goes-on-over-a-restart-of-the-service", test_top_over_a_restart},
         };
 
