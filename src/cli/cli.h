@@ -45,8 +45,10 @@ typedef enum CliJson {
 
 typedef struct Cli {
         CliJson json;
-        gboolean no_legend;
+        gboolean no_legend, no_pager;
         gboolean user, system;
+        char *host, *machine; /* where the service is, if it isn't here */
+        GPtrArray *words;     /* of the command line, those that were rewritten */
 } Cli;
 
 typedef struct Verb {
@@ -69,6 +71,10 @@ int verb_kinds(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_kind(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_reload(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_restart(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_limit(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_monitor(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_top(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_report(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv);
 
 /*
@@ -82,8 +88,12 @@ bool cli_parse(Cli *cli, const Verb *verb, const GOptionEntry *entries, const ch
 /* The options of every verb, for those that must look at the words before they are parsed. */
 const GOptionEntry *cli_common_entries(void);
 
-/* The table of exit codes of runtimes, for the help texts of verbs that return them. */
+/* For help texts: the exit codes of most verbs, and the table of those of runtimes for verbs that return them. */
+const char *cli_common_exit_codes_help(void);
 const char *cli_exit_codes_help(void);
+
+/* Whether the service is on this machine, so that its files are ours. */
+bool cli_is_here(const Cli *cli);
 
 /* "runtimectl: sentence" on stderr. What comes from elsewhere is made harmless to terminals. */
 void cli_error(const char *format, ...) _printf_(1, 2);

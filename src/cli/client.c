@@ -15,36 +15,119 @@ void target_clear(Target *target) {
         g_clear_pointer(&target->path, g_free);
 }
 
-static int open_system(sd_bus **ret) {
+/* What may stand in a D-Bus address as it is; everything else is escaped, as the specification has it. */
+static char *address_escape(const char *text) {
+        GString *escaped = g_string_new(NULL);
+
+        for (; *text; text++)
+                if (g_ascii_isalnum(*text) || strchr("-_/.\\*", *text))
+                        g_string_append_c(escaped, *text);
+                else
+                        g_string_append_printf(escaped, "%%%02x", (unsigned char) *text);
+        return g_string_free(escaped, FALSE);
+}
+
+/* "[USER@]HOST[:PORT]"; a name with several colons is an address. */
+static char *host_address(const char *place, const char *command) {
+        const char *colon = strchr(place, ':');
+        bool has_port = colon && colon[1] && colon[1 + strspn(colon + 1, "0123456789")] == '\0';
+        g_autofree char *host = has_port ? g_strndup(place, (size_t) (colon - place)) : g_strdup(place);
+        g_autofree char *escaped_host = address_escape(host), *escaped_command = address_escape(command);
+
+        if (has_port)
+                return g_strdup_printf("unixexec:path=ssh,argv1=-xT,argv2=-p,argv3=%s,argv4=--,argv5=%s,argv6=%s", colon + 1, escaped_host, escaped_command);
+        return g_strdup_printf("unixexec:path=ssh,argv1=-xT,argv2=--,argv3=%s,argv4=%s", escaped_host, escaped_command);
+}
+
+/*
+ * sd-bus has a function for the system bus of another host, but it agrees with the other side on passing fds, which ssh then doesn't. The user's bus is named
+ * to the bridge, which before systemd 253 doesn't know it by itself, and only a shell over there knows its name.
+ */
+static int open_remote(const char *host, bool system, sd_bus **ret) {
+        static const char user_bridge[] = "exec sh -c 'exec systemd-stdio-bridge -p \"${DBUS_SESSION_BUS_ADDRESS:-unix:path=${XDG_RUNTIME_DIR:-/run/user/$(id "
+                                          "-u)}/bus}\"'";
+        g_autofree char *address = host_address(host, system ? "systemd-stdio-bridge" : user_bridge);
+        _cleanup_bus_ sd_bus *bus = NULL;
         int r;
 
-        r = sd_bus_open_system_with_description(ret, "runtimectl");
+        r = sd_bus_new(&bus);
         if (r >= 0)
+                r = sd_bus_set_address(bus, address);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(bus, true);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(bus, false);
+        if (r >= 0)
+                r = sd_bus_start(bus);
+        if (r >= 0)
+                *ret = TAKE_PTR(bus);
+        return r;
+}
+
+static int open_bus(const Cli *cli, bool system, sd_bus **ret) {
+        _cleanup_bus_ sd_bus *bus = NULL;
+        const char *name;
+        int r;
+
+        if (cli->host)
+                r = open_remote(cli->host, system, &bus);
+        else if (cli->machine)
+                r = system ? sd_bus_open_system_machine(&bus, cli->machine) : sd_bus_open_user_machine(&bus, cli->machine);
+        else
+                r = system ? sd_bus_open_system_with_description(&bus, "runtimectl") : sd_bus_open_user_with_description(&bus, "runtimectl");
+        if (r >= 0 && system)
                 /* Polkit may ask for a password, where there is somebody to be asked. */
-                r = sd_bus_set_allow_interactive_authorization(*ret, true);
+                r = sd_bus_set_allow_interactive_authorization(bus, true);
+        /* What leads elsewhere is opened at once and shows only then whether it does. */
+        if (r >= 0 && !cli_is_here(cli))
+                r = sd_bus_get_unique_name(bus, &name);
         if (r >= 0)
+                *ret = TAKE_PTR(bus);
+        return r;
+}
+
+static void tell_unreachable(const Cli *cli, bool system, int error) {
+        if (cli->host)
+                cli_error(system ? _("The system bus of '%s' can't be reached. Does 'ssh %s systemd-stdio-bridge --version' work, without a password?")
+                                 : _("The user's bus of '%s' can't be reached. Does 'ssh %s systemctl --user' work, without a password?"),
+                          cli->host, cli->host);
+        else if (cli->machine && error == -EHOSTDOWN)
+                cli_error(_("There is no container '%s' that runs. 'machinectl' lists them."), cli->machine);
+        else if (cli->machine && (error == -ENOTCONN || error == -ECONNRESET))
+                cli_error(_("A bus of the container '%s' can't be reached. Does 'machinectl shell %s' work?"), cli->machine, cli->machine);
+        else if (cli->machine)
+                cli_error(_("A bus of the container '%s' can't be reached: %s."), cli->machine, g_strerror(-error));
+        else if (system)
+                cli_error(_("The system bus can't be reached: %s."), g_strerror(-error));
+        else if (error == -ENOMEDIUM || error == -ENOENT)
+                cli_error(_("There is no session bus here. Run this in the user's session, or set DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR."));
+        else
+                cli_error(_("The session bus can't be reached: %s."), g_strerror(-error));
+}
+
+static int check_place(const Cli *cli) {
+        if (cli->user && cli->system)
+                cli_error(_("--user and --system are two services; name one of them."));
+        else if (cli->host && cli->machine)
+                cli_error(_("--host and --machine are two places; name one of them."));
+        else if (cli->host && (*cli->host == '-' || *cli->host == '\0'))
+                cli_error(_("--host=%s: that is no name of a host."), cli->host);
+        else
                 return EXIT_OK;
-        cli_error(_("The system bus can't be reached: %s."), g_strerror(-r));
-        return EXIT_ERROR;
+        return EXIT_USAGE;
 }
 
 int client_open(const Cli *cli, sd_bus **ret) {
+        bool system = cli->system || (!cli_is_here(cli) && !cli->user);
         int r;
 
-        if (cli->user && cli->system) {
-                cli_error(_("--user and --system are two services; name one of them."));
-                return EXIT_USAGE;
-        }
-        if (cli->system)
-                return open_system(ret);
-        r = sd_bus_open_user_with_description(ret, "runtimectl");
-        if (r >= 0)
-                return EXIT_OK;
-        if (r == -ENOMEDIUM || r == -ENOENT)
-                cli_error(_("There is no session bus here. Run this in the user's session, or set DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR."));
-        else
-                cli_error(_("The session bus can't be reached: %s."), g_strerror(-r));
-        return EXIT_ERROR;
+        r = check_place(cli);
+        if (r != EXIT_OK)
+                return r;
+        r = open_bus(cli, system, ret);
+        if (r < 0)
+                tell_unreachable(cli, system, r);
+        return r < 0 ? EXIT_ERROR : EXIT_OK;
 }
 
 int client_send(sd_bus *bus, sd_bus_message *message, uint64_t timeout_usec, sd_bus_error *reterr, sd_bus_message **ret_reply) {
@@ -76,6 +159,44 @@ int client_call(sd_bus *bus, const char *path, const char *interface, const char
                         return r;
         }
         return client_send(bus, message, timeout_usec, reterr, ret_reply);
+}
+
+int client_attach(sd_bus *bus, sd_event **ret) {
+        sd_event *event = NULL;
+        int r;
+
+        r = sd_event_new(&event);
+        if (r >= 0)
+                r = sd_bus_set_exit_on_disconnect(bus, true);
+        if (r >= 0)
+                r = sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0) {
+                sd_event_unref(event);
+                return r;
+        }
+        *ret = event;
+        return 0;
+}
+
+int client_loop(sd_bus *bus, sd_event *event) {
+        int r = sd_event_loop(event);
+
+        if (r > 0 && sd_bus_is_open(bus) <= 0)
+                cli_error(_("The connection to the bus was lost."));
+        return r;
+}
+
+void client_detach(sd_bus *bus, sd_event *event) {
+        if (bus)
+                (void) sd_bus_detach_event(bus);
+        sd_event_unref(event);
+}
+
+int client_match_owner(sd_bus *bus, sd_bus_slot **ret_slot, sd_bus_message_handler_t handler, void *userdata) {
+        static const char match[] = "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/"
+                                    "DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" RM_BUS_NAME "'";
+
+        return sd_bus_add_match(bus, ret_slot, match, handler, userdata);
 }
 
 int client_get_properties(sd_bus *bus, const char *path, sd_bus_error *reterr, json_t **ret) {

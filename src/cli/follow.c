@@ -19,16 +19,14 @@
 
 #include <systemd/sd-event.h>
 
+#include "cli/format.h"
 #include "cli/input.h"
 #include "cli/json.h"
 #include "cli/records.h"
 #include "cli/writer.h"
 #include "util/names.h"
 
-#define AWAY_USEC (10 * USEC_PER_SEC) /* how long we wait for a service that has gone */
-#define OWNER_MATCH                                                                                                                                            \
-        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/"                                                                                  \
-        "DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" RM_BUS_NAME "'"
+#define AWAY_USEC (10 * USEC_PER_SEC)   /* how long we wait for a service that has gone */
 #define RETRY_USEC (50 * USEC_PER_MSEC) /* when it has no room for our call just now */
 
 typedef struct Follow {
@@ -45,6 +43,7 @@ typedef struct Follow {
 
         char *service;  /* its unique name; NULL: not known yet */
         uint64_t after; /* the last line we have */
+        bool begun;     /* the time is reached from which on we print */
         bool subscribed;
         bool doorbell;       /* there may be lines behind it */
         bool line_open;      /* the last thing we printed was a part of a line, */
@@ -151,9 +150,24 @@ static void add_json(Follow *follow, const Record *record) {
         writer_add(follow->writer, STDOUT_FILENO, "\n", 1);
 }
 
+static void add_line(Follow *follow, int fd, const Record *record) {
+        g_autofree char *text = NULL;
+
+        if (!follow->options->harmless) {
+                writer_add(follow->writer, fd, record->data, record->size);
+                return;
+        }
+        text = format_harmless_output(record->data, record->size);
+        writer_add(follow->writer, fd, text, strlen(text));
+}
+
 static void add_record(Follow *follow, const Record *record) {
         int fd = follow->options->split && record->stream != RECORD_STDOUT ? STDERR_FILENO : STDOUT_FILENO;
 
+        /* A clock may be set back: what comes behind the first is printed, whenever it was. */
+        follow->begun = follow->begun || record->realtime_usec >= follow->options->since;
+        if (!follow->begun)
+                return;
         if (record->stream < _RECORD_STREAM_MAX && !(follow->options->streams & (1U << record->stream)))
                 return;
         if (follow->options->json != CLI_JSON_OFF) {
@@ -163,7 +177,7 @@ static void add_record(Follow *follow, const Record *record) {
         /* Streams that share one fd aren't glued together in the middle of a line. */
         if (!follow->options->split && follow->line_open && follow->line_stream != record->stream)
                 writer_add(follow->writer, fd, "\n", 1);
-        writer_add(follow->writer, fd, record->data, record->size);
+        add_line(follow, fd, record);
         if (!(record->flags & (RECORD_PARTIAL | RECORD_UNTERMINATED)))
                 writer_add(follow->writer, fd, "\n", 1);
         follow->line_open = record->flags & RECORD_PARTIAL;
@@ -382,9 +396,7 @@ static int follow_attach(Follow *follow) {
         static const WriterEvents writer_events = {.on_empty = on_written, .on_broken = on_broken};
         int r;
 
-        r = sd_event_new(&follow->event);
-        if (r >= 0)
-                r = sd_bus_attach_event(follow->bus, follow->event, SD_EVENT_PRIORITY_NORMAL);
+        r = client_attach(follow->bus, &follow->event);
         if (r < 0)
                 return r;
         follow->writer = writer_new(follow->event, &writer_events, follow);
@@ -401,7 +413,7 @@ static int follow_attach(Follow *follow) {
                 follow_continue(follow);
                 return 0;
         }
-        r = sd_bus_add_match(follow->bus, &follow->match_owner, OWNER_MATCH, on_owner_changed, follow);
+        r = client_match_owner(follow->bus, &follow->match_owner, on_owner_changed, follow);
         if (r >= 0)
                 r = sd_bus_match_signal(follow->bus, &follow->match_runtime, RM_BUS_NAME, follow->target->path, RM_RUNTIME_INTERFACE, NULL, on_runtime_signal,
                                         follow);
@@ -419,8 +431,7 @@ static void follow_done(Follow *follow) {
         sd_event_source_disable_unref(follow->retry_timer);
         input_free(follow->input);
         writer_free(follow->writer);
-        (void) sd_bus_detach_event(follow->bus);
-        sd_event_unref(follow->event);
+        client_detach(follow->bus, follow->event);
         json_decref(follow->report);
         g_free(follow->service);
 }
@@ -431,7 +442,7 @@ int follow_run(sd_bus *bus, const Target *target, const FollowOptions *options, 
 
         r = follow_attach(&follow);
         if (r >= 0)
-                r = sd_event_loop(follow.event);
+                r = client_loop(bus, follow.event);
         if (r < 0)
                 return client_fail(&SD_BUS_ERROR_NULL, r);
         if (r == EXIT_OK && follow.write_failed)

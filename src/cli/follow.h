@@ -18,6 +18,8 @@
 
 typedef struct FollowOptions {
         uint64_t after;   /* number of the line behind which to begin */
+        uint64_t since;   /* and when: CLOCK_REALTIME, 0: the oldest there is */
+        bool harmless;    /* for a terminal: nothing but text and colours, else the bytes as they are */
         unsigned streams; /* 1 << RecordStream, those to print */
         CliJson json;     /* a line of JSON for each line */
         bool until_end;   /* else: only what there is now */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/pager.h"
 
 static bool is_direction_control(gunichar c) {
         return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f;
@@ -32,6 +33,43 @@ char *format_harmless(const char *text) {
                 else
                         g_string_append_unichar(line, c);
         }
+        return g_string_free(line, FALSE);
+}
+
+/* The length of a sequence that sets colours or the like at the beginning of the text; 0: there is none. */
+static size_t color_sequence(const char *text) {
+        size_t length;
+
+        if (!g_str_has_prefix(text, "\033["))
+                return 0;
+        length = strspn(text + 2, "0123456789;:");
+        return text[2 + length] == 'm' ? 2 + length + 1 : 0;
+}
+
+char *format_harmless_output(const char *data, size_t size) {
+        g_autofree char *valid = g_utf8_make_valid(data, (ssize_t) size);
+        GString *line = g_string_sized_new(size);
+        bool colored = false;
+
+        for (const char *p = valid; *p;) {
+                gunichar c = g_utf8_get_char(p);
+                size_t length = color_sequence(p);
+
+                if (length > 0) {
+                        g_string_append_len(line, p, (ssize_t) length);
+                        p += length;
+                        colored = true;
+                        continue;
+                }
+                if (c == '\t' || c == '\r' || !(g_unichar_iscntrl(c) || is_direction_control(c)))
+                        g_string_append_unichar(line, c);
+                else
+                        g_string_append_unichar(line, 0xfffd);
+                p = g_utf8_next_char(p);
+        }
+        /* What comes behind this line is not of this colour. */
+        if (colored)
+                g_string_append(line, "\033[0m");
         return g_string_free(line, FALSE);
 }
 
@@ -150,7 +188,18 @@ void format_print_fact(const char *name, const char *value) {
 static bool stdout_has_color(void) {
         const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
-        return isatty(STDOUT_FILENO) && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+        return pager_is_terminal() && !(no_color && *no_color) && term && strcmp(term, "dumb") != 0;
+}
+
+void format_print_file(const char *name, const char *path, bool here) {
+        g_autofree char *text = format_harmless(path), *uri = NULL;
+
+        if (here && stdout_has_color() && *path == '/')
+                uri = g_filename_to_uri(path, g_get_host_name(), NULL);
+        if (uri)
+                printf("%12s: \033]8;;%s\033\\%s\033]8;;\033\\\n", name, uri, text);
+        else
+                format_print_fact(name, path);
 }
 
 const char *format_color(Color color) {
@@ -184,8 +233,12 @@ typedef struct Cell {
         Color color;
 } Cell;
 
+/* A column is never made narrower, whatever the terminal: what is left says nothing any more. */
+#define COLUMN_MIN 8
+
 struct Table {
         unsigned n_columns;
+        bool *right; /* by column */
         GArray *cells;
 };
 
@@ -203,6 +256,7 @@ Table *table_new(unsigned n_columns) {
         Table *table = g_new0(Table, 1);
 
         table->n_columns = n_columns;
+        table->right = g_new0(bool, n_columns);
         table->cells = g_array_new(FALSE, FALSE, sizeof(Cell));
         g_array_set_clear_func(table->cells, cell_clear);
         return table;
@@ -212,6 +266,7 @@ Table *table_free(Table *table) {
         if (!table)
                 return NULL;
         g_array_unref(table->cells);
+        g_free(table->right);
         g_free(table);
         return NULL;
 }
@@ -229,62 +284,103 @@ void table_add(Table *table, const char *cell) {
         table_add_colored(table, COLOR_NONE, cell);
 }
 
-static unsigned terminal_width(void) {
-        struct winsize size;
-
-        if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
-                return UINT_MAX;
-        return size.ws_col;
+void table_align_right(Table *table, unsigned column) {
+        table->right[column] = true;
 }
 
-/* What doesn't fit is replaced by one character that says so. */
-static void print_cut(const char *text, unsigned columns) {
+/* All 0 if there is none. */
+static struct winsize terminal_size(void) {
+        struct winsize size = {};
+
+        /* A pager has stdout, and the terminal is then where we complain. */
+        if (pager_is_terminal() && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+                (void) ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        return size;
+}
+
+static unsigned terminal_width(void) {
+        return terminal_size().ws_col ?: UINT_MAX;
+}
+
+unsigned format_terminal_lines(void) {
+        return terminal_size().ws_row ?: UINT_MAX;
+}
+
+unsigned format_error_columns(void) {
+        struct winsize size = {};
+
+        (void) ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        return size.ws_col ?: UINT_MAX;
+}
+
+char *format_cut(const char *text, unsigned columns) {
         const char *p = text;
         unsigned width = 0;
 
-        if (text_width(text) <= columns) {
-                fputs(text, stdout);
-                return;
-        }
+        if (text_width(text) <= columns)
+                return g_strdup(text);
         for (; *p && width + char_width(g_utf8_get_char(p)) < columns; p = g_utf8_next_char(p))
                 width += char_width(g_utf8_get_char(p));
-        fwrite(text, 1, (size_t) (p - text), stdout);
-        fputs(g_get_charset(NULL) ? "…" : ">", stdout);
+        return g_strdup_printf("%.*s%s", (int) (p - text), text, g_get_charset(NULL) ? "…" : ">");
 }
 
-static void print_cell(const Cell *cell, unsigned width, unsigned room) {
-        bool last = width == 0;
-
-        fputs(format_color(cell->color), stdout);
-        if (last)
-                print_cut(cell->text, room);
-        else
-                fputs(cell->text, stdout);
-        if (cell->color != COLOR_NONE)
-                fputs(format_color_off(), stdout);
-        for (unsigned i = last ? 0 : text_width(cell->text); i < width; i++)
+static void print_spaces(unsigned n) {
+        for (; n > 0; n--)
                 putchar(' ');
 }
 
+static void print_cell(const Cell *cell, unsigned width, bool right, bool last) {
+        unsigned spaces = width - MIN(width, text_width(cell->text));
+        g_autofree char *text = format_cut(cell->text, width);
+
+        if (right)
+                print_spaces(spaces);
+        fputs(format_color(cell->color), stdout);
+        fputs(text, stdout);
+        if (cell->color != COLOR_NONE)
+                fputs(format_color_off(), stdout);
+        if (!last)
+                print_spaces((right ? 0 : spaces) + 1);
+}
+
+/* Takes from the widest until all fit, but never from the first (which is what a person goes on with), and leaves each enough to be recognized. */
+static void fit_columns(unsigned *widths, unsigned n, unsigned columns) {
+        unsigned total = n - 1;
+
+        for (unsigned i = 0; i < n; i++)
+                total += widths[i];
+        while (total > columns) {
+                unsigned widest = 0;
+
+                for (unsigned i = 1; i < n; i++)
+                        if (widths[i] > COLUMN_MIN && (widest == 0 || widths[i] > widths[widest]))
+                                widest = i;
+                if (widest == 0)
+                        return;
+                widths[widest]--;
+                total--;
+        }
+}
+
 void table_print(const Table *table, const char *const *headings) {
-        unsigned n = table->n_columns, used = 0, terminal = terminal_width();
+        unsigned n = table->n_columns;
         g_autofree unsigned *widths = g_new0(unsigned, n);
 
-        for (unsigned i = 0; i + 1 < n; i++) {
+        for (unsigned i = 0; i < n; i++) {
                 widths[i] = headings ? text_width(headings[i]) : 0;
                 for (unsigned row = i; row < table->cells->len; row += n)
                         widths[i] = MAX(widths[i], text_width(g_array_index(table->cells, Cell, row).text));
-                used += ++widths[i];
         }
+        fit_columns(widths, n, terminal_width());
         for (unsigned i = 0; headings && i < n; i++) {
                 Cell heading = {.text = (char *) headings[i], .color = COLOR_BOLD};
 
-                print_cell(&heading, widths[i], UINT_MAX);
+                print_cell(&heading, widths[i], table->right[i], i == n - 1);
         }
         if (headings)
                 putchar('\n');
         for (unsigned i = 0; i < table->cells->len; i++) {
-                print_cell(&g_array_index(table->cells, Cell, i), widths[i % n], terminal > used + 8 ? terminal - used : UINT_MAX);
+                print_cell(&g_array_index(table->cells, Cell, i), widths[i % n], table->right[i % n], i % n == n - 1);
                 if (i % n == n - 1)
                         putchar('\n');
         }

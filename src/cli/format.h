@@ -13,6 +13,8 @@
 
 /* A copy as one line: control characters, line breaks and what changes the direction of text become spaces or U+FFFD. */
 char *format_harmless(const char *text);
+/* The same for a line as a program has printed it, of any bytes: tabs, carriage returns and colours stay. */
+char *format_harmless_output(const char *data, size_t size);
 
 /* "Sun 2026-11-22 08:01:24 UTC", in local time. */
 char *format_timestamp(uint64_t realtime_usec);
@@ -30,6 +32,8 @@ void format_pad(GString *line, const char *text, unsigned columns);
 
 /* "        Name: value" on stdout; nothing for an empty value. */
 void format_print_fact(const char *name, const char *value);
+/* The same for a file: one of this machine, if `here`, can be opened from terminals that know links. */
+void format_print_file(const char *name, const char *path, bool here);
 
 typedef enum Color {
         COLOR_NONE,
@@ -49,7 +53,14 @@ Color format_state_color(const char *state, const char *result);
 /* "●", or "*" where the locale hasn't got it. */
 const char *format_bullet(void);
 
-/* A table of cells; its last column is cut to the width of the terminal. Takes copies, prints to stdout. */
+/* Of the terminal that stdout is; UINT_MAX: it is none. */
+unsigned format_terminal_lines(void);
+/* The same for stderr. */
+unsigned format_error_columns(void);
+/* What doesn't fit is replaced by one character that says so. The text is harmless. */
+char *format_cut(const char *text, unsigned columns);
+
+/* A table of cells; the widest columns but the first are cut so that it fits the terminal. Takes copies, prints to stdout. */
 typedef struct Table Table;
 
 /* A user's name, or its number if it has none. */
@@ -61,4 +72,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
 
 void table_add(Table *table, const char *cell);
 void table_add_colored(Table *table, Color color, const char *cell);
+void table_align_right(Table *table, unsigned column);
 void table_print(const Table *table, const char *const *headings);

@@ -4,11 +4,13 @@
 
 #include "cli/input.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "cli/cli.h"
+#include "cli/input-calls.h"
 #include "util/names.h"
 
 struct Input {
@@ -20,7 +22,8 @@ struct Input {
 
         bool opened; /* once, whatever became of it */
         sd_bus_slot *call_open;
-        pid_t pid; /* who copies, 0: nobody */
+        InputCalls *calls; /* where the bus passes no pipes; NULL: else */
+        pid_t pid;         /* who copies, 0: nobody */
         sd_event_source *child_source;
 };
 
@@ -50,6 +53,8 @@ static int on_child_exit(sd_event_source *source, const siginfo_t *info, void *u
 
         /* sd-event reaps it. */
         input->pid = 0;
+        if (input->calls)
+                return 0;
         /* It may have ended meanwhile, so the answer is of no interest. */
         (void) sd_bus_call_method_async(input->bus, NULL, RM_BUS_NAME, input->path, RM_RUNTIME_INTERFACE, "CloseInput", NULL, NULL, NULL);
         return 0;
@@ -90,11 +95,36 @@ static int on_opened(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         return 0;
 }
 
+/* What is copied into a pipe of our own goes on as calls. */
+static int open_calls(Input *input) {
+        _cleanup_close_ int in = -EBADF, out = -EBADF;
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        in = fds[0];
+        out = fds[1];
+        input->opened = true;
+        input->calls = input_calls_new(input->event, input->bus, input->path, in, input->on_refused, input->userdata);
+        TAKE_FD(in);
+        return input->calls ? start_copying(input, out) : -ENOMEM;
+}
+
 void input_open(Input *input) {
         int r;
 
-        if (!input || input->opened || input->call_open)
+        if (!input || input->call_open)
                 return;
+        if (input->calls)
+                input_calls_continue(input->calls);
+        if (input->opened)
+                return;
+        if (sd_bus_can_send(input->bus, SD_BUS_TYPE_UNIX_FD) == 0) {
+                r = open_calls(input);
+                if (r < 0)
+                        input->on_refused(&SD_BUS_ERROR_NULL, r, input->userdata);
+                return;
+        }
         r = sd_bus_call_method_async(input->bus, &input->call_open, RM_BUS_NAME, input->path, RM_RUNTIME_INTERFACE, "OpenInput", on_opened, input, NULL);
         if (r < 0)
                 input->on_refused(&SD_BUS_ERROR_NULL, r, input->userdata);
@@ -115,6 +145,7 @@ Input *input_free(Input *input) {
         if (!input)
                 return NULL;
         sd_bus_slot_unref(input->call_open);
+        input_calls_free(input->calls);
         sd_event_source_disable_unref(input->child_source);
         if (input->pid > 0) {
                 (void) kill(input->pid, SIGKILL);

@@ -18,15 +18,19 @@ static const Verb verbs[] = {
         {"list", "", N_("List runtimes"), verb_list},
         {"status", N_("ID..."), N_("Show a runtime"), verb_status},
         {"logs", N_("ID"), N_("Show what a runtime has printed"), verb_logs},
+        {"report", N_("ID..."), N_("Show how runtimes ended"), verb_report},
         {"wait", N_("ID"), N_("Wait until a runtime is ready or has ended"), verb_wait},
         {"stop", N_("ID..."), N_("Stop runtimes"), verb_stop},
         {"kill", N_("ID..."), N_("Send a signal to runtimes"), verb_kill},
         {"interrupt", N_("ID..."), N_("Interrupt what runtimes compute"), verb_interrupt},
         {"restart", N_("ID..."), N_("Start runtimes again, under the same ids"), verb_restart},
+        {"monitor", N_("[ID...]"), N_("Show the signals of the service as they come"), verb_monitor},
+        {"top", "", N_("Show what runtimes use, over and over"), verb_top},
+        {"limit", N_("ID KEY=VALUE..."), N_("Change what a runtime may use"), verb_limit},
         {"connection", N_("ID [NAME...]"), N_("Show what it takes to connect to a runtime"), verb_connection},
         {"forget", N_("ID..."), N_("Remove ended runtimes and their output"), verb_forget},
-        {"kinds", N_("[KIND...]"), N_("List the kinds of runtime"), verb_kinds},
-        {"kind", N_("check FILE..."), N_("Say what is wrong with files that describe kinds"), verb_kind},
+        {"kinds", "", N_("List the kinds of runtime"), verb_kinds},
+        {"kind", N_("NAME | check FILE..."), N_("Show a kind, or say what is wrong with files of kinds"), verb_kind},
         {"reload", "", N_("Read the files that describe kinds again"), verb_reload},
 };
 
@@ -41,10 +45,6 @@ static gboolean on_json(const char *name, const char *value, void *data, GError 
         };
         Cli *cli = data;
 
-        if (!value) {
-                cli->json = CLI_JSON_SHORT;
-                return TRUE;
-        }
         for (size_t i = 0; i < ELEMENTSOF(modes); i++)
                 if (strcmp(modes[i].word, value) == 0) {
                         cli->json = modes[i].mode;
@@ -61,8 +61,11 @@ static gboolean on_version(const char *name, const char *value, void *data, GErr
 
 const GOptionEntry *cli_common_entries(void) {
         static const GOptionEntry entries[] = {
-                {"json", 0, G_OPTION_FLAG_OPTIONAL_ARG, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short, pretty or off"), "MODE"},
+                {"json", 0, 0, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short (as --json alone), pretty or off"), "MODE"},
                 {"no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL},
+                {"no-pager", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Don't show long output a page at a time"), NULL},
+                {"host", 'H', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of another host, through ssh"), N_("[USER@]HOST[:PORT]")},
+                {"machine", 'M', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of a local container"), N_("[USER@]CONTAINER")},
                 {"user", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of this user (default)"), NULL},
                 {"system", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Ask the service of the system, which is for all users"), NULL},
                 {"version", 0, G_OPTION_FLAG_NO_ARG, G_OPTION_ARG_CALLBACK, on_version, N_("Show the version"), NULL},
@@ -70,6 +73,22 @@ const GOptionEntry *cli_common_entries(void) {
         };
 
         return entries;
+}
+
+/* Where the value of a common option goes. */
+static void *common_value(Cli *cli, const char *option) {
+        const struct {
+                const char *option;
+                void *value;
+        } values[] = {
+                {"no-legend", &cli->no_legend}, {"no-pager", &cli->no_pager}, {"host", &cli->host},
+                {"machine", &cli->machine},     {"user", &cli->user},         {"system", &cli->system},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(values); i++)
+                if (strcmp(values[i].option, option) == 0)
+                        return values[i].value;
+        return NULL;
 }
 
 /* GOption writes to where an entry points, and its callbacks get the data of their group: so a group is built around each Cli. */
@@ -82,15 +101,15 @@ static GOptionGroup *new_common_group(Cli *cli, const GOptionEntry *more) {
         for (const GOptionEntry *entry = cli_common_entries(); entry->long_name; entry++) {
                 GOptionEntry one[] = {*entry, {NULL, 0, 0, 0, NULL, NULL, NULL}};
 
-                if (strcmp(entry->long_name, "no-legend") == 0)
-                        one[0].arg_data = &cli->no_legend;
-                else if (strcmp(entry->long_name, "user") == 0)
-                        one[0].arg_data = &cli->user;
-                else if (strcmp(entry->long_name, "system") == 0)
-                        one[0].arg_data = &cli->system;
+                if (entry->arg != G_OPTION_ARG_CALLBACK)
+                        one[0].arg_data = common_value(cli, entry->long_name);
                 g_option_group_add_entries(group, one);
         }
         return group;
+}
+
+const char *cli_common_exit_codes_help(void) {
+        return _("Exit codes: 0 done, 1 error of the service, 2 wrong usage, 3 no such runtime or kind.");
 }
 
 const char *cli_exit_codes_help(void) {
@@ -139,6 +158,30 @@ int cli_usage_error(const Verb *verb, const char *format, ...) {
         return EXIT_USAGE;
 }
 
+/* The option with a value whose short name the word begins with. */
+static const GOptionEntry *find_short(const GOptionEntry *entries, const char *word) {
+        for (; entries && entries->long_name; entries++)
+                if (entries->short_name == word[1] && entries->arg != G_OPTION_ARG_NONE)
+                        return entries;
+        return NULL;
+}
+
+/* What people are used to and GOption doesn't know: "-n20", and "--json" without a value (it would take the next word for one). */
+static void rewrite_words(Cli *cli, const GOptionEntry *entries, char **argv) {
+        for (; *argv && strcmp(*argv, "--") != 0; argv++) {
+                const GOptionEntry *entry = NULL;
+
+                if (strcmp(*argv, "--json") == 0)
+                        *argv = (char *) "--json=short";
+                else if ((*argv)[0] == '-' && (*argv)[1] && (*argv)[1] != '-' && (*argv)[2])
+                        entry = find_short(entries, *argv);
+                if (entry) {
+                        *argv = g_strdup_printf("--%s=%s", entry->long_name, *argv + 2);
+                        g_ptr_array_add(cli->words, *argv);
+                }
+        }
+}
+
 bool cli_parse(Cli *cli, const Verb *verb, const GOptionEntry *entries, const char *description, int min, int max, int *argc, char ***argv) {
         g_autoptr(GError) error = NULL;
         g_autoptr(GOptionContext) context = NULL;
@@ -149,7 +192,9 @@ bool cli_parse(Cli *cli, const Verb *verb, const GOptionEntry *entries, const ch
         context = g_option_context_new(*verb->parameters ? _(verb->parameters) : NULL);
         g_option_context_set_summary(context, _(verb->summary));
         g_option_context_set_main_group(context, new_common_group(cli, entries));
-        g_option_context_set_description(context, description ?: _("Exit codes: 0 done, 1 error of the service, 2 wrong usage, 3 no such runtime or kind."));
+        g_option_context_set_description(context, description ?: cli_common_exit_codes_help());
+        rewrite_words(cli, entries, *argv);
+        rewrite_words(cli, cli_common_entries(), *argv);
         if (!g_option_context_parse(context, argc, argv, &error)) {
                 cli_usage_error(verb, "%s.", error->message);
                 return false;
@@ -159,7 +204,7 @@ bool cli_parse(Cli *cli, const Verb *verb, const GOptionEntry *entries, const ch
                 (*argc)--;
         }
         if (*argc - 1 < min) {
-                cli_usage_error(verb, _("'%s' needs %s."), verb->name, _(verb->parameters));
+                cli_usage_error(verb, _("Too few arguments: it is 'runtimectl %s %s'."), verb->name, _(verb->parameters));
                 return false;
         }
         if (max >= 0 && *argc - 1 > max) {
@@ -176,10 +221,20 @@ static char *make_verbs_help(void) {
                 g_autofree char *left = g_strdup_printf("%s %s", verbs[i].name, *verbs[i].parameters ? _(verbs[i].parameters) : "");
 
                 g_string_append(text, "\n  ");
-                format_pad(text, left, 46);
+                format_pad(text, left, 49);
                 g_string_append(text, _(verbs[i].summary));
         }
         return g_string_free(text, FALSE);
+}
+
+bool cli_is_here(const Cli *cli) {
+        return !cli->host && !cli->machine;
+}
+
+static void cli_clear(Cli *cli) {
+        g_ptr_array_unref(cli->words);
+        g_free(cli->host);
+        g_free(cli->machine);
 }
 
 static const Verb *find_verb(const char *name) {
@@ -193,7 +248,7 @@ int main(int argc, char **argv) {
         g_autoptr(GError) error = NULL;
         g_autoptr(GOptionContext) context = NULL;
         g_autofree char *help = NULL;
-        Cli cli = {};
+        _cleanup_(cli_clear) Cli cli = {.words = g_ptr_array_new_with_free_func(g_free)};
         const Verb *verb;
 
         setlocale(LC_ALL, "");
@@ -204,10 +259,13 @@ int main(int argc, char **argv) {
         help = make_verbs_help();
         context = g_option_context_new(_("VERB"));
         g_option_context_set_summary(context, help);
-        g_option_context_set_description(context, _("An ID may be shortened to as many characters as make it unique.\n'runtimectl VERB --help' tells more."));
+        g_option_context_set_description(
+                context, _("An ID may be shortened to as many characters as make it unique.\n'runtimectl VERB --help' tells more.\n\n"
+                           "Exit codes: 0 done, 1 error of the service, 2 wrong usage, 3 no such runtime or kind; 4 and more: 'runtimectl wait --help'."));
         g_option_context_set_strict_posix(context, TRUE);
         g_option_context_set_main_group(context, new_common_group(&cli, NULL));
         g_set_prgname("runtimectl");
+        rewrite_words(&cli, cli_common_entries(), argv);
         if (!g_option_context_parse(context, &argc, &argv, &error))
                 return cli_usage_error(NULL, "%s.", error->message);
 

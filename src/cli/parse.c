@@ -7,6 +7,7 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 #include <glib.h>
 
@@ -114,6 +115,67 @@ bool parse_time(const char *text, uint64_t unit_usec, uint64_t *ret_usec) {
         }
         *ret_usec = sum;
         return any;
+}
+
+/* Cuts the word at the end off, if it is this one. */
+static bool cut_word(char *text, const char *word) {
+        size_t length = strlen(text), n = strlen(word);
+
+        if (length <= n + 1 || text[length - n - 1] != ' ' || strcmp(text + length - n, word) != 0)
+                return false;
+        text[length - n - 1] = '\0';
+        return true;
+}
+
+static bool parse_date(const char *written, uint64_t *ret_usec) {
+        static const char *const formats[] = {"%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d", "%H:%M:%S", "%H:%M", "today", "yesterday"};
+        time_t now = time(NULL), result;
+        struct tm today = {};
+        g_autofree char *text = g_strdup(written), *rest = NULL;
+        bool utc = cut_word(text, "UTC");
+
+        if (utc)
+                (void) gmtime_r(&now, &today);
+        else {
+                (void) localtime_r(&now, &today);
+                /* As times are shown: "Sun 2026-11-22 08:15:30 CET". */
+                (void) cut_word(text, today.tm_zone);
+        }
+        today.tm_hour = today.tm_min = today.tm_sec = 0;
+        today.tm_isdst = -1;
+        /* The name of the day says nothing that the date doesn't. */
+        rest = g_strdup(g_ascii_isalpha(text[0]) && strcspn(text, " ") == 3 ? text + 3 + strspn(text + 3, " ") : text);
+        for (size_t i = 0; i < ELEMENTSOF(formats); i++) {
+                struct tm tm = today;
+                const char *end = strptime(rest, formats[i], &tm);
+
+                if (!end || *end)
+                        continue;
+                if (strcmp(formats[i], "yesterday") == 0)
+                        tm.tm_mday--;
+                result = utc ? timegm(&tm) : mktime(&tm);
+                *ret_usec = (uint64_t) result * USEC_PER_SEC;
+                return result >= 0;
+        }
+        return false;
+}
+
+bool parse_past(const char *text, uint64_t *ret_usec) {
+        uint64_t now = (uint64_t) g_get_real_time(), span;
+        g_autofree char *ago = g_str_has_suffix(text, " ago") ? g_strndup(text, strlen(text) - strlen(" ago")) : *text == '-' ? g_strdup(text + 1) : NULL;
+
+        if (strcmp(text, "now") == 0) {
+                *ret_usec = now;
+                return true;
+        }
+        if (*text == '@')
+                return parse_time(text + 1, USEC_PER_SEC, ret_usec);
+        if (!ago)
+                return parse_date(text, ret_usec);
+        if (!parse_time(ago, 0, &span))
+                return false;
+        *ret_usec = now - MIN(span, now);
+        return true;
 }
 
 bool parse_size(const char *text, uint64_t *ret_bytes) {

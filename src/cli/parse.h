@@ -8,6 +8,9 @@
 
 /* "10s", "1min 30s", "500ms", "1.5h"; "infinity" is UINT64_MAX. A number alone counts `unit_usec`; 0: it is refused. */
 bool parse_time(const char *text, uint64_t unit_usec, uint64_t *ret_usec);
+/* A point in time, as µs of CLOCK_REALTIME: "now", "today", "yesterday", "5min ago", "-5min", "@1795334400", "08:15", "2026-11-22", "2026-11-22 08:15:30",
+ * the last three in local time unless "UTC" follows; what format_timestamp() prints is understood too. */
+bool parse_past(const char *text, uint64_t *ret_usec);
 /* "512", "64K", "1.5G" (of 1024); "infinity" is UINT64_MAX. */
 bool parse_size(const char *text, uint64_t *ret_bytes);
 /* "150%" of one CPU's time, as µs a second. */

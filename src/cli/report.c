@@ -165,7 +165,7 @@ GPtrArray *report_details(const json_t *report) {
         return lines;
 }
 
-void report_print_tail(const json_t *report, const char *indent) {
+void report_print_tail(const json_t *report, FILE *file, const char *indent) {
         g_autofree char *tail = g_strdup(json_get_string(report, "OutputTail", ""));
         g_auto(GStrv) lines = NULL;
 
@@ -176,6 +176,6 @@ void report_print_tail(const json_t *report, const char *indent) {
         for (char **line = lines; *line; line++) {
                 g_autofree char *text = format_harmless(*line);
 
-                fprintf(stderr, "%s%s\n", indent, text);
+                fprintf(file, "%s%s\n", indent, text);
         }
 }

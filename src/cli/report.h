@@ -4,6 +4,7 @@
 /* The end report of a runtime, told to people and to scripts. Reports grow: what isn't known here is shown as it is. */
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include <glib.h>
 #include <jansson.h>
@@ -16,5 +17,5 @@ bool report_is_early(const json_t *report);
 char *report_sentence(const json_t *report);
 /* What else there is to say, each a short line. */
 GPtrArray *report_details(const json_t *report);
-/* The last lines it printed, each behind `indent`, on stderr; nothing if there are none. */
-void report_print_tail(const json_t *report, const char *indent);
+/* The last lines it printed, each behind `indent`; nothing if there are none. */
+void report_print_tail(const json_t *report, FILE *file, const char *indent);

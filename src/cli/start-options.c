@@ -25,6 +25,7 @@ typedef struct CommonOption {
         const char *name, *type;
         Meaning meaning;
         const char *help;
+        bool limit; /* SetLimits changes it while the runtime runs */
 } CommonOption;
 
 static const CommonOption common_options[] = {
@@ -48,12 +49,12 @@ static const CommonOption common_options[] = {
         {"RuntimeMaxUSec", "t", MEANING_TIME, N_("how long it may run")},
         {"RetainUSec", "t", MEANING_TIME, N_("how long output and report are kept after the end")},
         {"RingBytes", "t", MEANING_SIZE, N_("how much output is kept")},
-        {"MemoryMax", "t", MEANING_SIZE, N_("limits as in systemd.resource-control(5)")},
-        {"MemoryHigh", "t", MEANING_SIZE, NULL},
-        {"CPUQuotaPerSecUSec", "t", MEANING_SHARE, N_("as --cpu-quota=50%: of one CPU")},
-        {"CPUWeight", "t", MEANING_SIZE, NULL},
-        {"TasksMax", "t", MEANING_SIZE, NULL},
-        {"IOWeight", "t", MEANING_SIZE, NULL},
+        {"MemoryMax", "t", MEANING_SIZE, N_("a size: what goes over it is killed"), true},
+        {"MemoryHigh", "t", MEANING_SIZE, N_("a size: what goes over it is held back"), true},
+        {"CPUQuotaPerSecUSec", "t", MEANING_SHARE, N_("as --cpu-quota=50%: of one CPU"), true},
+        {"CPUWeight", "t", MEANING_SIZE, N_("1 to 10000, against others; default: 100"), true},
+        {"TasksMax", "t", MEANING_SIZE, N_("how many processes and threads"), true},
+        {"IOWeight", "t", MEANING_SIZE, N_("1 to 10000, against others; default: 100"), true},
         {"NoNewPrivileges", "b", MEANING_PLAIN, N_("as in systemd.exec(5)")},
         {"User", "s", MEANING_PLAIN, N_("for which user it is, on the system bus (as --uid)")},
 };
@@ -135,7 +136,7 @@ const char *const *start_options_reserved(void) {
         return names;
 }
 
-static StartOption *add_option(StartOptions *options, const char *written) {
+static StartOption *add_option(StartOptions *options, const char *written, const char *word) {
         const CommonOption *common = find_common(written);
         const char *name = common ? common->name : written;
         StartOption *option;
@@ -146,7 +147,7 @@ static StartOption *add_option(StartOptions *options, const char *written) {
                         return option;
         }
         option = g_new0(StartOption, 1);
-        option->word = g_strdup(written);
+        option->word = g_strdup(word);
         option->name = g_strdup(name);
         option->type = common ? g_strdup(common->type) : NULL;
         option->meaning = common ? common->meaning : MEANING_PLAIN;
@@ -156,15 +157,17 @@ static StartOption *add_option(StartOptions *options, const char *written) {
 }
 
 void start_options_add(StartOptions *options, const char *name, const char *value) {
-        g_ptr_array_add(add_option(options, name)->values, g_strdup(value));
+        g_autofree char *word = g_strconcat("--", name, NULL);
+
+        g_ptr_array_add(add_option(options, name, word)->values, g_strdup(value));
 }
 
 void start_options_add_word(StartOptions *options, const char *word) {
-        const char *name = word + strlen("--"), *equals = strchr(name, '=');
-        g_autofree char *written = equals ? g_strndup(name, (size_t) (equals - name)) : g_strdup(name);
-        StartOption *option = add_option(options, written);
+        const char *equals = strchrnul(word, '=');
+        g_autofree char *written = g_strndup(word, (size_t) (equals - word));
+        StartOption *option = add_option(options, g_str_has_prefix(written, "--") ? written + strlen("--") : written, written);
 
-        if (equals)
+        if (*equals)
                 g_ptr_array_add(option->values, g_strdup(equals + 1));
         else
                 option->bare = true;
@@ -175,6 +178,17 @@ bool start_options_need_kind(const StartOptions *options) {
                 if (!((const StartOption *) options->options->pdata[i])->type)
                         return true;
         return false;
+}
+
+const char *start_options_find_fixed(const StartOptions *options) {
+        for (unsigned i = 0; i < options->options->len; i++) {
+                const StartOption *option = options->options->pdata[i];
+                const CommonOption *common = find_common(option->name);
+
+                if (!common || !common->limit)
+                        return option->word;
+        }
+        return NULL;
 }
 
 bool start_options_has_value(const StartOptions *options, const char *name, const char *value) {
@@ -233,8 +247,8 @@ bool start_options_resolve(StartOptions *options, const json_t *kind, char **ret
                 if (option->type || resolve_from(option, declared))
                         continue;
                 names = list_names(declared);
-                *ret_problem = *names ? g_strdup_printf(_("There is no option --%s. This kind has these of its own: %s."), option->word, names)
-                                      : g_strdup_printf(_("There is no option --%s, and this kind has none of its own."), option->word);
+                *ret_problem = *names ? g_strdup_printf(_("There is no option %s. This kind has these of its own: %s."), option->word, names)
+                                      : g_strdup_printf(_("There is no option %s, and this kind has none of its own."), option->word);
                 return false;
         }
         return true;
@@ -388,13 +402,13 @@ static int append_option(const StartOption *option, sd_bus_message *message, cha
         int r;
 
         if (option->bare && option->type[0] != 'b') {
-                *ret_problem = g_strdup_printf(_("--%s needs a value: --%s=VALUE."), option->word, option->word);
+                *ret_problem = g_strdup_printf(_("%s needs a value: %s=VALUE."), option->word, option->word);
                 return -EINVAL;
         }
         if (option->bare && option->values->len == 0)
                 g_ptr_array_add(option->values, g_strdup("yes"));
         if (!array && (option->values->len > 1)) {
-                *ret_problem = g_strdup_printf(_("--%s was given more than once."), option->word);
+                *ret_problem = g_strdup_printf(_("%s was given more than once."), option->word);
                 return -EINVAL;
         }
         r = sd_bus_message_open_container(message, 'e', "sv");
@@ -406,13 +420,13 @@ static int append_option(const StartOption *option, sd_bus_message *message, cha
                 return r;
         r = append_values(option, message, &bad);
         if (r == -EILSEQ)
-                *ret_problem = g_strdup_printf(_("The value of --%s isn't valid UTF-8, as D-Bus needs it."), option->word);
+                *ret_problem = g_strdup_printf(_("The value of %s isn't valid UTF-8, as D-Bus needs it."), option->word);
         else if (r == -ENOENT)
-                *ret_problem = g_strdup_printf(_("--%s=%s: there is no such variable here; write NAME=VALUE."), option->word, bad);
+                *ret_problem = g_strdup_printf(_("%s=%s: there is no such variable here; write NAME=VALUE."), option->word, bad);
         else if (r == -EOPNOTSUPP)
-                *ret_problem = g_strdup_printf(_("--%s has the type %s, which this program can't write."), option->word, option->type);
+                *ret_problem = g_strdup_printf(_("%s has the type %s, which this program can't write."), option->word, option->type);
         else if (r == -EINVAL)
-                *ret_problem = g_strdup_printf(_("--%s=%s: that is not %s."), option->word, bad, describe_type(option));
+                *ret_problem = g_strdup_printf(_("%s=%s: that is not %s."), option->word, bad, describe_type(option));
         if (*ret_problem)
                 return -EINVAL;
         if (r >= 0)
@@ -429,15 +443,25 @@ int start_options_append(const StartOptions *options, sd_bus_message *message, c
         return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
+static void append_help(GString *text, bool limits_alone) {
+        for (size_t i = 0; i < ELEMENTSOF(common_options); i++)
+                if (common_options[i].limit || !limits_alone)
+                        g_string_append_printf(text, "  %s%-22s %s\n", limits_alone ? "" : "--", common_options[i].name, _(common_options[i].help));
+}
+
 char *start_options_help(void) {
         GString *text =
-                g_string_new(_("Options of the runtime, as --NAME=VALUE, for all kinds (their own: 'runtimectl kinds KIND'). Times are like '1min 30s',\n"
+                g_string_new(_("Options of the runtime, as --NAME=VALUE, for all kinds (their own: 'runtimectl kind KIND'). Times are like '1min 30s',\n"
                                "sizes like 512M, and --memory-max, --timeout-stop and the like are understood too:\n"));
 
-        for (size_t i = 0; i < ELEMENTSOF(common_options); i++)
-                if (common_options[i].help)
-                        g_string_append_printf(text, "  --%-22s %s\n", common_options[i].name, _(common_options[i].help));
-                else
-                        g_string_append_printf(text, "  --%s\n", common_options[i].name);
+        append_help(text, false);
+        return g_string_free(text, FALSE);
+}
+
+char *start_options_limits_help(void) {
+        GString *text =
+                g_string_new(_("The limits, as KEY=VALUE; 'infinity' takes one away. memory-max=512M, cpu-quota=50% and the like are understood too:\n"));
+
+        append_help(text, true);
         return g_string_free(text, FALSE);
 }

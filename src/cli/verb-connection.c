@@ -25,15 +25,21 @@ static void print_member(const char *key, const json_t *value, bool bare) {
                 printf("%s=%s\n", key, text);
 }
 
-/* For scripts: the values alone, one a line, of those that are named. */
-static int print_named(const json_t *connection, char **names) {
-        for (char **name = names; *name; name++)
-                if (!json_object_get(connection, *name)) {
-                        cli_error(_("The connection of this runtime has no '%s'."), *name);
+/* Those that are named alone, in their order. An exit code. */
+static int select_named(json_t **connection, char **names) {
+        _cleanup_json_ json_t *selected = json_object();
+
+        for (; *names; names++) {
+                json_t *value = json_object_get(*connection, *names);
+
+                if (!value) {
+                        cli_error(_("The connection of this runtime has no '%s'."), *names);
                         return EXIT_ERROR;
                 }
-        for (; *names; names++)
-                print_member(*names, json_object_get(connection, *names), true);
+                (void) json_object_set(selected, *names, value);
+        }
+        json_decref(*connection);
+        *connection = TAKE_PTR(selected);
         return EXIT_OK;
 }
 
@@ -59,11 +65,13 @@ int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv) {
                 r = json_read_value(reply, &connection);
         if (r < 0)
                 return client_fail(&error, r);
+        r = argc > 2 ? select_named(&connection, argv + 2) : EXIT_OK;
+        if (r != EXIT_OK)
+                return r;
         if (cli->json != CLI_JSON_OFF)
                 json_print(connection, cli->json);
-        else if (argc > 2)
-                return print_named(connection, argv + 2);
         else
-                json_object_foreach(connection, key, value) print_member(key, value, false);
+                /* For scripts: of those that are named the values alone. */
+                json_object_foreach(connection, key, value) print_member(key, value, argc > 2);
         return EXIT_OK;
 }

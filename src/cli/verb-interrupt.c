@@ -8,7 +8,7 @@
 #include "cli/targets.h"
 #include "util/names.h"
 
-static int interrupt_one(sd_bus *bus, const Target *target, void *userdata) {
+static int interrupt_one(sd_bus *bus, const Target *target, json_t *result, void *userdata) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         int r = client_call(bus, target->path, RM_RUNTIME_INTERFACE, "Interrupt", CLIENT_TIMEOUT_DEFAULT, &error, NULL, NULL);
 

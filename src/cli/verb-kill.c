@@ -17,7 +17,7 @@ typedef struct Kill {
         int signal;
 } Kill;
 
-static int kill_one(sd_bus *bus, const Target *target, void *userdata) {
+static int kill_one(sd_bus *bus, const Target *target, json_t *result, void *userdata) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         const Kill *request = userdata;
         int r;

@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/pager.h"
 #include "util/names.h"
 
 typedef struct ListFilter {
@@ -111,8 +112,11 @@ static void print_table(const json_t *list, bool legend, bool users) {
                 table_add(table, json_get_string(facts, "Description", ""));
         }
         table_print(table, legend ? headings + !users : NULL);
-        if (legend)
-                printf(ngettext("\n%zu runtime.\n", "\n%zu runtimes.\n", json_array_size(list)), json_array_size(list));
+        if (!legend)
+                return;
+        printf(ngettext("\n%zu runtime.\n", "\n%zu runtimes.\n", json_array_size(list)), json_array_size(list));
+        if (json_array_size(list) == 0)
+                puts(_("'runtimectl kinds' lists what can be started, 'runtimectl start KIND' starts one."));
 }
 
 static int list(Cli *cli, const ListFilter *filter) {
@@ -125,6 +129,7 @@ static int list(Cli *cli, const ListFilter *filter) {
                 r = read_list(bus, filter, &list);
         if (r != EXIT_OK)
                 return r;
+        pager_open(cli);
         if (cli->json != CLI_JSON_OFF)
                 print_json(list, cli->json);
         else

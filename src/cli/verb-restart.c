@@ -8,7 +8,7 @@
 #include "cli/targets.h"
 #include "util/names.h"
 
-static int restart_one(sd_bus *bus, const Target *target, void *userdata) {
+static int restart_one(sd_bus *bus, const Target *target, json_t *result, void *userdata) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         /* Answered when the new process runs, which is after the end of the old one. */
         int r = client_call(bus, target->path, RM_RUNTIME_INTERFACE, "Restart", CLIENT_TIMEOUT_NEVER, &error, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/start-options.h"
 #include "util/names.h"
@@ -87,7 +88,7 @@ static bool parse_words(Start *start, int argc, char **argv) {
                 {"env", 'E', 0, G_OPTION_ARG_FILENAME_ARRAY, &start->environment, N_("A variable of its environment"), "NAME[=VALUE]"},
                 {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &start->labels, N_("A label"), "KEY=VALUE"},
                 {"uid", 0, 0, G_OPTION_ARG_STRING, &start->user, N_("For which user it is, by name or number (with --system)"), "USER"},
-                {"quiet", 'q', 0, G_OPTION_ARG_NONE, &start->quiet, N_("With --follow: say nothing of our own"), NULL},
+                {"quiet", 'q', 0, G_OPTION_ARG_NONE, &start->quiet, N_("Say nothing but what was asked for"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
         g_autofree char *options = start_options_help();
@@ -106,7 +107,7 @@ static bool parse_words(Start *start, int argc, char **argv) {
                 return false;
         }
         if (argc > 2) {
-                cli_usage_error(start->verb, _("What is '%s'? Put the words of the runtime behind '--'."), argv[2]);
+                cli_usage_error(start->verb, _("What is '%s'? A value goes behind '=', as in --id=VALUE, the words of the runtime go behind '--'."), argv[2]);
                 return false;
         }
         if (start->follow && start->cli->json != CLI_JSON_OFF) {
@@ -220,19 +221,13 @@ static int follow(Start *start, sd_bus *bus, const Target *target) {
         return report_exit_code(report);
 }
 
-static int wait_ready(sd_bus *bus, const Target *target, json_t *result) {
+static int wait_ready(const Cli *cli, sd_bus *bus, const Target *target, json_t *result) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_json_ json_t *report = NULL;
-        g_autofree char *sentence = NULL;
-        const char *state;
+        g_autofree char *sentence = NULL, *state = NULL;
         int r;
 
-        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "WaitRuntime", CLIENT_TIMEOUT_NEVER, &error, &reply, "ss", target->id, "ready");
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "s", &state);
-        if (r >= 0)
-                r = json_read_value(reply, &report);
+        r = progress_wait(cli, bus, target, "ready", CLIENT_TIMEOUT_NEVER, &error, &state, &report);
         if (r < 0)
                 return client_fail(&error, r);
         (void) json_object_set_new(result, "State", json_string(state));
@@ -241,8 +236,15 @@ static int wait_ready(sd_bus *bus, const Target *target, json_t *result) {
                 return EXIT_OK;
         sentence = report_sentence(report);
         cli_error(_("The runtime %s ended before it was ready. %s"), target->id, sentence);
-        report_print_tail(report, "  ");
+        report_print_tail(report, stderr, "  ");
         return report_exit_code(report);
+}
+
+/* For people, who type: what one does next. stdout has the id alone, so that $(runtimectl start ...) is it. */
+static void print_hint(const Start *start, const Target *target) {
+        if (start->quiet || start->cli->no_legend || !isatty(STDOUT_FILENO) || !isatty(STDERR_FILENO))
+                return;
+        fprintf(stderr, _("'runtimectl logs -f %s' shows what it prints, 'runtimectl stop %s' ends it.\n"), target->id, target->id);
 }
 
 static int run(Start *start) {
@@ -268,9 +270,11 @@ static int run(Start *start) {
                 fflush(stdout);
         }
         result = json_pack("{s:s, s:s}", "Id", target.id, "Object", target.path);
-        r = start->wait ? wait_ready(bus, &target, result) : EXIT_OK;
+        r = start->wait ? wait_ready(start->cli, bus, &target, result) : EXIT_OK;
         if (start->cli->json != CLI_JSON_OFF)
                 json_print(result, start->cli->json);
+        else if (r == EXIT_OK)
+                print_hint(start, &target);
         return r;
 }
 

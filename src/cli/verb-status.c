@@ -11,6 +11,8 @@
 #include "cli/client.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/kinds.h"
+#include "cli/pager.h"
 #include "cli/records.h"
 #include "cli/report.h"
 #include "cli/targets.h"
@@ -20,7 +22,7 @@ typedef struct Status {
         Cli *cli;
         int n_lines;
         unsigned n_shown;
-        json_t *objects; /* with --json: what to print at the end */
+        json_t *kinds; /* read when first needed */
 } Status;
 
 static char *left_until(uint64_t monotonic_usec) {
@@ -66,19 +68,27 @@ static void print_labels(const json_t *facts) {
         g_string_free(text, TRUE);
 }
 
+static char *format_limit(const char *key, const json_t *value) {
+        uint64_t number = json_is_integer(value) ? (uint64_t) json_integer_value(value) : UINT64_MAX;
+        g_autofree char *amount = g_str_has_prefix(key, "Memory") ? format_size(number)
+                                  : number == UINT64_MAX          ? g_strdup("infinity")
+                                                                  : g_strdup_printf("%" G_GUINT64_FORMAT, number);
+
+        /* As it was asked for, and as systemctl shows it. */
+        if (g_str_equal(key, "CPUQuotaPerSecUSec") && number != UINT64_MAX)
+                return g_strdup_printf("CPUQuota=%g%%", (double) number / (double) (USEC_PER_SEC / 100));
+        return g_strdup_printf("%s=%s", key, amount);
+}
+
 static void print_limits(const json_t *facts) {
         GString *text = g_string_new(NULL);
         const char *key;
         json_t *value;
 
         json_object_foreach(json_object_get(facts, "Limits"), key, value) {
-                uint64_t number = json_is_integer(value) ? (uint64_t) json_integer_value(value) : UINT64_MAX;
-                g_autofree char *amount = g_str_has_prefix(key, "Memory") ? format_size(number)
-                                          : g_str_has_suffix(key, "USec") ? format_span(number)
-                                          : number == UINT64_MAX          ? g_strdup("infinity")
-                                                                          : g_strdup_printf("%" G_GUINT64_FORMAT, number);
+                g_autofree char *limit = format_limit(key, value);
 
-                g_string_append_printf(text, "%s%s=%s", text->len > 0 ? ", " : "", key, amount);
+                g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : "", limit);
         }
         format_print_fact(_("Limits"), text->str);
         g_string_free(text, TRUE);
@@ -121,7 +131,17 @@ static void print_report(const json_t *report) {
         }
 }
 
-static void print_facts(const json_t *facts, const json_t *usage) {
+/* With its file, if there still is one of that name. */
+static void print_kind(const Status *status, const char *name) {
+        const json_t *kind;
+        size_t i;
+
+        format_print_fact(_("Kind"), name);
+        json_array_foreach(status->kinds, i, kind) if (g_str_equal(json_get_string(kind, "Name", ""), name) && *json_get_string(kind, "Path", ""))
+                format_print_file(_("Kind file"), json_get_string(kind, "Path", ""), cli_is_here(status->cli));
+}
+
+static void print_facts(const Status *status, const json_t *facts, const json_t *usage) {
         const char *state = json_get_string(facts, "State", "?");
         const json_t *report = json_object_get(facts, "EndReport");
         Color color = format_state_color(state, json_get_string(report, "Result", ""));
@@ -132,7 +152,7 @@ static void print_facts(const json_t *facts, const json_t *usage) {
         printf("%s%s%s %s%s%s\n", format_color(color), format_bullet(), format_color_off(), id, *description ? " - " : "", description);
         print_state(facts);
         format_print_fact(_("User"), user ?: "");
-        format_print_fact(_("Kind"), json_get_string(facts, "Kind", ""));
+        print_kind(status, json_get_string(facts, "Kind", ""));
         format_print_fact(_("Status"), json_get_string(facts, "StatusText", ""));
         format_print_fact(_("Unit"), json_get_string(facts, "Unit", ""));
         format_print_fact(_("CGroup"), json_get_string(facts, "ControlGroup", ""));
@@ -195,7 +215,7 @@ static int read_usage(sd_bus *bus, const char *path, sd_bus_error *reterr, json_
         return sd_bus_error_copy(reterr, &error);
 }
 
-static int show_one(sd_bus *bus, const Target *target, void *userdata) {
+static int show_one(sd_bus *bus, const Target *target, json_t *result, void *userdata) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_json_ json_t *facts = NULL, *usage = NULL;
         Status *status = userdata;
@@ -207,21 +227,25 @@ static int show_one(sd_bus *bus, const Target *target, void *userdata) {
         if (r < 0)
                 return client_fail(&error, r);
         if (status->cli->json != CLI_JSON_OFF) {
+                (void) json_object_update(result, facts);
                 if (usage)
-                        (void) json_object_set(facts, "Usage", usage);
-                (void) json_array_append(status->objects, facts);
+                        (void) json_object_set(result, "Usage", usage);
                 return EXIT_OK;
+        }
+        if (!status->kinds) {
+                r = kinds_read(bus, &status->kinds);
+                if (r != EXIT_OK)
+                        return r;
         }
         if (status->n_shown++ > 0)
                 putchar('\n');
-        print_facts(facts, usage);
+        print_facts(status, facts, usage);
         r = status->n_lines > 0 ? print_lines(bus, target->path, (uint64_t) status->n_lines, &error) : 0;
         return r < 0 ? client_fail(&error, r) : EXIT_OK;
 }
 
 int verb_status(Cli *cli, const Verb *verb, int argc, char **argv) {
-        _cleanup_json_ json_t *objects = json_array();
-        Status status = {.cli = cli, .n_lines = 10, .objects = objects};
+        Status status = {.cli = cli, .n_lines = 10};
         const GOptionEntry entries[] = {
                 {"lines", 'n', 0, G_OPTION_ARG_INT, &status.n_lines, N_("Show the last N lines of output; default: 10"), "N"},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -232,9 +256,8 @@ int verb_status(Cli *cli, const Verb *verb, int argc, char **argv) {
                 return EXIT_USAGE;
         if (status.n_lines < 0)
                 return cli_usage_error(verb, _("-n needs a number of lines."));
+        pager_open(cli);
         r = targets_do(cli, argv + 1, show_one, NULL, &status);
-        /* One object for one id, an array for several. */
-        if (cli->json != CLI_JSON_OFF && json_array_size(objects) > 0)
-                json_print(argc == 2 ? json_array_get(objects, 0) : objects, cli->json);
+        json_decref(status.kinds);
         return r;
 }

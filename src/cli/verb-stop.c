@@ -5,11 +5,12 @@
 #include "cli/cli.h"
 
 #include "cli/client.h"
+#include "cli/json.h"
 #include "cli/parse.h"
 #include "cli/targets.h"
 #include "util/names.h"
 
-static int stop_one(sd_bus *bus, const Target *target, void *userdata) {
+static int stop_one(sd_bus *bus, const Target *target, json_t *result, void *userdata) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         const uint64_t *timeout = userdata;
         int r;
@@ -22,11 +23,22 @@ static int stop_one(sd_bus *bus, const Target *target, void *userdata) {
         return r >= 0 || sd_bus_error_has_name(&error, RM_ERROR_BAD_STATE) ? EXIT_OK : client_fail(&error, r);
 }
 
-static int wait_one(sd_bus *bus, const Target *target, void *userdata) {
+static int wait_one(sd_bus *bus, const Target *target, json_t *result, void *userdata) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_message_ sd_bus_message *reply = NULL;
+        _cleanup_json_ json_t *report = NULL;
+        const char *state;
         int r;
 
-        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "WaitRuntime", CLIENT_TIMEOUT_NEVER, &error, NULL, "ss", target->id, "ended");
+        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "WaitRuntime", CLIENT_TIMEOUT_NEVER, &error, &reply, "ss", target->id, "ended");
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "s", &state);
+        if (r >= 0)
+                r = json_read_value(reply, &report);
+        if (r >= 0) {
+                (void) json_object_set_new(result, "State", json_string(state));
+                (void) json_object_set(result, "EndReport", report);
+        }
         /* Ended and forgotten meanwhile is ended too. */
         return r >= 0 || client_is_unknown(&error) ? EXIT_OK : client_fail(&error, r);
 }

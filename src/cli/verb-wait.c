@@ -9,16 +9,16 @@
 #include "cli/client.h"
 #include "cli/json.h"
 #include "cli/parse.h"
+#include "cli/progress.h"
 #include "cli/report.h"
 #include "util/names.h"
 
 static int wait_for(Cli *cli, const char *word, const char *until, uint64_t timeout_usec) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_bus_ sd_bus *bus = NULL;
-        _cleanup_message_ sd_bus_message *reply = NULL;
         _cleanup_target_ Target target = {};
         _cleanup_json_ json_t *report = NULL;
-        const char *state;
+        g_autofree char *state = NULL;
         int r;
 
         r = client_open(cli, &bus);
@@ -26,15 +26,11 @@ static int wait_for(Cli *cli, const char *word, const char *until, uint64_t time
                 r = client_find(bus, word, &target);
         if (r != EXIT_OK)
                 return r;
-        r = client_call(bus, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "WaitRuntime", timeout_usec, &error, &reply, "ss", target.id, until);
-        if (r == -ETIMEDOUT && timeout_usec != CLIENT_TIMEOUT_NEVER) {
+        r = progress_wait(cli, bus, &target, until, timeout_usec, &error, &state, &report);
+        if (r == -ETIMEDOUT && !sd_bus_error_is_set(&error)) {
                 cli_error(_("The time is up, and the runtime %s is still not there."), target.id);
                 return EXIT_TIMED_OUT;
         }
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "s", &state);
-        if (r >= 0)
-                r = json_read_value(reply, &report);
         if (r < 0)
                 return client_fail(&error, r);
 

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Input for a runtime where no pipe can be passed, as to another host: what comes out of a pipe of our own goes into WriteInput, a piece after the other, and
+ * its end into CloseInput. Who writes to the pipe is held back as the runtime is.
+ */
+
+#include <glib.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+typedef struct InputCalls InputCalls;
+
+/* Called with the error when the runtime takes no input. */
+typedef void (*InputCallsRefused)(const sd_bus_error *error, int r, void *userdata);
+
+/* Takes the fd, the pipe's read end. The bus and `path` are kept by the caller. NULL: no memory for it in the event loop. */
+InputCalls *input_calls_new(sd_event *event, sd_bus *bus, const char *path, int fd, InputCallsRefused on_refused, void *userdata);
+InputCalls *input_calls_free(InputCalls *calls);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(InputCalls, input_calls_free)
+
+/* To be called when the runtime's state has changed: it may take now what it didn't. */
+void input_calls_continue(InputCalls *calls);

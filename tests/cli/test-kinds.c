@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* kinds, kind, kind check, reload. */
+
+#include "cli.h"
+
+#include <string.h>
+
+static const char with_options[] = "[Kind]\nDescription=One of mine\nExec=sleep 100\n"
+                                   "[Option Mode]\nType=string\nValues=fast;slow\nDefault=fast\nDescription=How it runs\n"
+                                   "[Option Script]\nType=path\nRequired=yes\n"
+                                   "[Handshake]\nType=exec\n";
+
+static const json_t *find_kind(const json_t *kinds, const char *name) {
+        const json_t *kind;
+        size_t i;
+
+        json_array_foreach(kinds, i, kind) if (g_strcmp0(json_string_value(json_object_get(kind, "Name")), name) == 0) return kind;
+        return NULL;
+}
+
+static void test_kinds(Harness *h) {
+        g_autofree char *text = NULL, *bare = NULL;
+        _cleanup_json_ json_t *kinds = NULL;
+        const json_t *wrong;
+
+        harness_add_kind(h, "mine", with_options);
+        harness_add_kind(h, "wrong", "[Kind]\nExec=true\n\n[Handshake]\nType=handstand\n");
+        harness_start_daemon(h, NULL);
+        text = cli_text(h, "kinds", NULL);
+        g_assert_true(g_str_has_prefix(text, "NAME "));
+        assert_contains(text, "One of mine\n");
+        assert_contains(text, "wrong.kind:5: Type: must be one of");
+        assert_contains(text, "'runtimectl kind NAME' shows one");
+        bare = cli_text(h, "kinds", "--no-legend", NULL);
+        g_assert_true(g_str_has_prefix(bare, "command "));
+        assert_contains_not(bare, "runtimectl");
+        kinds = cli_json(h, "kinds", NULL);
+        wrong = find_kind(kinds, "wrong");
+        g_assert_true(json_is_false(json_object_get(wrong, "Available")));
+        assert_member(json_array_get(json_object_get(find_kind(kinds, "mine"), "Options"), 0), "Name", "Mode");
+}
+
+static void test_kind(Harness *h) {
+        g_autofree char *text = NULL, *err = NULL;
+        _cleanup_json_ json_t *kind = NULL;
+
+        harness_add_kind(h, "mine", with_options);
+        harness_start_daemon(h, NULL);
+        text = cli_text(h, "kind", "mine", NULL);
+        g_assert_true(g_str_has_prefix(text, "● mine\n Description: One of mine\n   Available: yes\n"));
+        assert_contains(text, "/mine.kind\n");
+        assert_contains(text, "--Mode (text) How it runs; default: fast; one of: fast, slow\n");
+        assert_contains(text, "--Script (text); required\n");
+        assert_contains(text, "'runtimectl start mine' starts one.");
+        kind = cli_json(h, "kind", "mine", NULL);
+        assert_member(kind, "Name", "mine");
+        assert_member(kind, "Handshake", "exec");
+        err = cli_fails(h, 3, "kind", "yours", NULL);
+        assert_contains(err, "There is no kind 'yours'. 'runtimectl kinds' lists");
+}
+
+static void test_check(Harness *h) {
+        g_autofree char *good = harness_add_file(h, "good.kind", with_options, 0644), *bad = harness_add_file(h, "bad.kind", "[Kind]\nExc=true\n", 0644);
+        g_autofree char *out = NULL, *err = NULL, *ok = g_strdup_printf("%s: ok\n", good), *place = g_strdup_printf("%s:2: ", bad), *json = NULL;
+        _cleanup_json_ json_t *checks = NULL;
+
+        /* It asks no service. */
+        cli_run(h, 1, &out, &err, "kind", "check", good, bad, NULL);
+        g_assert_cmpstr(out, ==, ok);
+        g_assert_true(g_str_has_prefix(err, place));
+        cli_run(h, 1, &json, NULL, "kind", "check", "--json", good, bad, NULL);
+        checks = json_loads(json, 0, NULL);
+        g_assert_cmpuint(json_array_size(checks), ==, 2);
+        g_assert_true(json_is_true(json_object_get(json_array_get(checks, 0), "Valid")));
+        g_assert_true(json_is_false(json_object_get(json_array_get(checks, 1), "Valid")));
+        assert_contains(json_string_value(json_object_get(json_array_get(checks, 1), "Problem")), place);
+}
+
+static void test_reload(Harness *h) {
+        g_autofree char *none = NULL, *out = NULL;
+        _cleanup_json_ json_t *kinds = NULL;
+
+        harness_start_daemon(h, NULL);
+        g_free(harness_add_file(h, "config/runtime-manager/kinds/later.kind", with_options, 0644));
+        none = cli_fails(h, 3, "kind", "later", NULL);
+        out = cli_text(h, "reload", NULL);
+        g_assert_cmpstr(out, ==, "");
+        kinds = cli_json(h, "reload", NULL);
+        g_assert_nonnull(find_kind(kinds, "later"));
+}
+
+int main(int argc, char *argv[]) {
+        static const HarnessCase cases[] = {
+                {"kinds-with-what-is-wrong-with-them", test_kinds},
+                {"kind-shows-one-with-its-options", test_kind},
+                {"kind-check-needs-no-service", test_check},
+                {"reload-reads-them-again", test_reload},
+        };
+
+        return harness_main(argc, argv, "cli-kinds", cases, G_N_ELEMENTS(cases));
+}
