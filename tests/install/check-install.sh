@@ -130,6 +130,48 @@ activation_leads_to_units() {
 }
 check "what the buses activate is installed" activation_leads_to_units
 
+# What programs are built against.
+package() {
+        PKG_CONFIG_PATH=$root$pkgconfig_dir pkg-config "$@" runtime-manager
+}
+pkgconfig_file=$(find_file pkgconfig/runtime-manager.pc)
+pkgconfig_dir=${pkgconfig_file#"$root"} pkgconfig_dir=${pkgconfig_dir%/*}
+
+package_tells_names_and_folders() {
+        [ "$(package --variable=bus_name)" = org.example.RuntimeManager ] && [ "$(package --variable=object_path)" = /org/example/RuntimeManager ] &&
+                [ -f "$root$(package --variable=interfaces_dir)/org.example.RuntimeManager.xml" ] &&
+                [ -f "$root$(package --variable=interfaces_dir)/org.example.RuntimeManager.Runtime.xml" ] &&
+                [ -f "$root$(package --variable=kinds_dir)/command.kind" ] &&
+                [ -x "$root$(package --variable=examples_dir)/clients/notes.py" ] && return
+        cat "$pkgconfig_file"
+        return 1
+}
+check_with pkg-config "pkg-config tells names and folders" package_tells_names_and_folders
+
+interface_makes_code() {
+        local code=$scratch/code interfaces flags
+        interfaces=$root$(package --variable=interfaces_dir)
+        mkdir "$code" && gdbus-codegen --interface-prefix org.example. --c-namespace Example --generate-c-code "$code/manager" \
+                "$interfaces/org.example.RuntimeManager.xml" "$interfaces/org.example.RuntimeManager.Runtime.xml" || return
+        read -ra flags <<<"$(pkg-config --cflags gio-unix-2.0)"
+        # A program that names what was made: a method with its arguments, a property, a signal.
+        cat >"$code/program.c" <<'END'
+#include "manager.h"
+
+void program(ExampleRuntimeManager *manager, ExampleRuntimeManagerRuntime *runtime);
+void program(ExampleRuntimeManager *manager, ExampleRuntimeManagerRuntime *runtime) {
+        guint64 last;
+
+        example_runtime_manager_call_start_runtime(manager, "command", g_variant_new_parsed("@a{sv} {}"), NULL, NULL, NULL);
+        (void) example_runtime_manager_runtime_call_subscribe_sync(runtime, 0, 3, &last, NULL, NULL);
+        g_print("%s", example_runtime_manager_runtime_get_state(runtime));
+        g_signal_connect(runtime, "output-lines", G_CALLBACK(program), NULL);
+}
+END
+        cc -Wall -Werror "${flags[@]}" -c -o "$code/manager.o" "$code/manager.c" && cc -Wall -Werror "${flags[@]}" -c -o "$code/program.o" "$code/program.c"
+}
+check_with gdbus-codegen "gdbus-codegen makes code of the interface, which compiles" interface_makes_code
+
 actions_can_be_translated() {
         mkdir "$scratch/po"
         cat >"$scratch/po/de.po" <<'END'
