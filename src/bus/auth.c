@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <glib.h>
 #include <string.h>
-#include <systemd/sd-journal.h>
 
 #include "bus/message-size.h"
 #include "bus/polkit.h"
@@ -168,7 +167,7 @@ static void on_verdict(void *userdata, PolkitVerdict verdict, const char *proble
         Auth *auth = held->auth;
 
         if (verdict == POLKIT_FAILED && !auth->is_failing)
-                sd_journal_print(LOG_WARNING, "Nobody is authorized: %s (%s)", problem, held->action);
+                auth->handler->on_failing(auth->userdata, held->action, problem);
         if (verdict != POLKIT_DROPPED)
                 auth->is_failing = verdict == POLKIT_FAILED;
         held->granted = verdict == POLKIT_ALLOWED;

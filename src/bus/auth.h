@@ -49,6 +49,8 @@ typedef struct AuthTarget {
 typedef struct AuthHandler {
         /* text: an object path, or an id or name as this caller may write it. */
         void (*find_target)(void *userdata, uid_t caller, const char *text, bool is_path, AuthTarget *ret);
+        /* polkit can't be asked, so that nobody gets what takes its word; said once until it can. */
+        void (*on_failing)(void *userdata, const char *action, const char *problem);
 } AuthHandler;
 
 /* handler: for the system bus alone. */

@@ -27,7 +27,9 @@ struct Manager {
         GQueue all, ended;
         Quotas *quotas;
         unsigned runtimes_max;
-        unsigned n_runtimes; /* that have not ended */
+        ManagerStatistics statistics;
+        uint64_t limit_log_usec; /* when a refusal may be logged again, CLOCK_MONOTONIC */
+        unsigned n_runtimes;     /* that have not ended */
         bool stopping;
         unsigned n_returning; /* whose keepers are being looked for */
         bool loading;
@@ -39,6 +41,10 @@ struct Manager {
 Entry *manager_insert(Manager *manager, Runtime *runtime);
 /* It has ended, and is kept for as long as its options say. */
 void manager_retain(Manager *manager, Entry *entry);
+
+/* manager-limits.c */
+/* Whether there may be one runtime more, with a ring of that size if it is a new one. */
+int manager_check_room(Manager *manager, uid_t uid, uint64_t ring_bytes, sd_bus_error *reterr);
 
 /* manager-load.c */
 void manager_on_returned(void *userdata, Runtime *runtime);

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <systemd/sd-journal.h>
 
 #include "core/cgroup.h"
 #include "core/runtime-private.h"
@@ -134,6 +133,7 @@ int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "systemd could not be asked for a scope: %s.", g_strerror(-r));
         runtime_set_deadline(runtime, now_usec(CLOCK_MONOTONIC) + runtime->options->timeout_start_usec);
+        runtime_log_started(runtime);
         if (runtime->generation == 1)
                 runtime->changed = 0; /* nobody has heard of it yet */
         runtime_announce(runtime);
@@ -197,8 +197,7 @@ static void scope_on_started(void *userdata) {
 
 /* It can't be made again: the runtime goes on without, and its keeper sees to its end alone. */
 static void runtime_warn_scope_lost(Runtime *runtime) {
-        runtime->handler->on_warning(runtime->userdata, runtime, "scope-lost",
-                                     "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
+        runtime_warn(runtime, WARNING_SCOPE_LOST, "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
 }
 
 /* The unit of the generation before may still be going, if that was given up. */

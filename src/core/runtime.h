@@ -10,6 +10,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "core/journal.h"
 #include "core/keeper-link.h"
 #include "core/kind.h"
 #include "core/record.h"
@@ -25,6 +26,7 @@ typedef struct RuntimeContext {
         sd_event *event;
         ScopeBus *scopes;
         RecordStore *records;
+        Journal *journal; /* NULL: nothing is written down */
         const char *keeper_path;
         const char *slice;
         const char *directory; /* the runtime directory */

@@ -52,7 +52,10 @@ static void find_target(void *userdata, uid_t caller, const char *text, bool is_
         ret->user = "alice";
 }
 
-static const AuthHandler handler = {find_target};
+static void on_failing(void *userdata, const char *action, const char *problem) {
+}
+
+static const AuthHandler handler = {find_target, on_failing};
 
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Fixture *fixture = userdata;
