@@ -55,6 +55,7 @@ static const CommonOption common_options[] = {
         {"TasksMax", "t", MEANING_SIZE, NULL},
         {"IOWeight", "t", MEANING_SIZE, NULL},
         {"NoNewPrivileges", "b", MEANING_PLAIN, N_("as in systemd.exec(5)")},
+        {"Journal", "b", MEANING_PLAIN, N_("whether its output goes to the journal too")},
         {"User", "s", MEANING_PLAIN, N_("for which user it is, on the system bus (as --uid)")},
 };
 

@@ -91,6 +91,12 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
                 spec_add_requirements(runtime, spec);
         if (header.transport == SPEC_TRANSPORT_LINE)
                 spec_add_string(spec, SPEC_LINE, runtime->kind->handshake.line);
+        if (runtime->options->journal) {
+                g_autofree char *fields = runtime_journal_fields(runtime);
+
+                spec_add_string(spec, SPEC_JOURNAL, fields);
+                spec_add_string(spec, SPEC_JOURNAL_SOCKET, JOURNAL_SOCKET);
+        }
         if (memory_high != UINT64_MAX)
                 spec_add(spec, SPEC_MEMORY_HIGH, &memory_high, sizeof(memory_high));
         for (size_t i = 0; i < runtime->plan->n_steps; i++) {

@@ -7,6 +7,7 @@
 #include "keeper/control.h"
 #include "keeper/events.h"
 #include "keeper/input.h"
+#include "keeper/journal.h"
 #include "keeper/link-end.h"
 #include "keeper/memory.h"
 #include "keeper/output.h"
@@ -33,6 +34,7 @@ typedef struct Keeper {
         int runtime_score; /* see memory_stand_back() */
         Output output;
         Input input;
+        KeeperJournal journal;
         Control control;
 
         int signal_fd;
