@@ -123,6 +123,7 @@ static const Action actions[] = {
         {RM_ACTION_START, "start runtimes"},
         {RM_ACTION_START_AS_USER, "start runtimes as another user"},
         {RM_ACTION_MANAGE, "manage this service"},
+        {RM_ACTION_MONITOR, "see the numbers of all users' runtimes"},
 };
 
 static const char *action_to_words(const char *action) {
@@ -323,6 +324,10 @@ static int auth_check_need(Auth *auth, sd_bus_message *call, uid_t caller, AuthN
                 return auth_require(auth, call, caller, &question, reterr);
         case AUTH_ADMIN:
                 question_init_manage(&question, call, NULL);
+                return auth_require(auth, call, caller, &question, reterr);
+        case AUTH_MONITOR:
+                question_init(&question, RM_ACTION_MONITOR);
+                question_add(&question, "verb", sd_bus_message_get_member(call));
                 return auth_require(auth, call, caller, &question, reterr);
         case AUTH_NOBODY:
                 break;

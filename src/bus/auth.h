@@ -34,6 +34,7 @@ typedef enum AuthNeed {
         AUTH_OWN,     /* to steer the runtime that it is about: it is the same who may */
         AUTH_RESTART, /* the same, and what a start would take now */
         AUTH_ADMIN,   /* the service itself */
+        AUTH_MONITOR, /* sums over all users */
 } AuthNeed;
 
 /* What an object path, or the id in a call's first argument, names. */

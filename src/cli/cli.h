@@ -70,6 +70,7 @@ int verb_kinds(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_kind(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_reload(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_restart(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_metrics(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv);
 
 /*

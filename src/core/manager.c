@@ -169,6 +169,7 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         g_queue_init(&manager->ended);
         manager->quotas = quotas_new(config->quota_limits ?: &one_user);
         manager->runtimes_max = config->runtimes_max;
+        manager->statistics.since_usec = (uint64_t) g_get_real_time();
 
         r = record_store_open(config->runtime_directory, &manager->context.records);
         if (r >= 0)

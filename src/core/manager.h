@@ -45,8 +45,9 @@ typedef struct ManagerHandler {
 
 /* What has happened since this process was started. */
 typedef struct ManagerStatistics {
-        uint64_t starts;   /* restarts too */
-        uint64_t refusals; /* starts for which a limit left no room */
+        uint64_t since_usec; /* CLOCK_REALTIME */
+        uint64_t starts;     /* restarts too */
+        uint64_t refusals;   /* starts for which a limit left no room */
         uint64_t ends[_RESULT_MAX];
 } ManagerStatistics;
 
