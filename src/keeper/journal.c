@@ -23,7 +23,7 @@
 #define LAST_LINES 100U                  /* which come in any case: they say how it ended */
 #define TELL_USEC (10 * USEC_PER_SEC)    /* how often it is told what was left out */
 #define RETRY_USEC USEC_PER_SEC
-#define FINISH_USEC (200 * USEC_PER_MSEC)
+#define FINISH_USEC (500 * USEC_PER_MSEC)
 
 static const char *const stream_names[] = {[RING_STREAM_SETUP] = "setup", [RING_STREAM_STDOUT] = "stdout", [RING_STREAM_STDERR] = "stderr"};
 

@@ -142,6 +142,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD("GetRuntime", "s", NULL, method_by_id, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListKinds", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Reload", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("GetStatistics", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Unlisted", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Unlisted", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),

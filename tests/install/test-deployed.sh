@@ -114,9 +114,9 @@ if "$program" --help | grep -qE -e '--system( |$)'; then
         mounted=$(findmnt -n -o ID /run/runtime-manager-runtimes)
 
         # What Prometheus scrapes.
-        scrape() { as nobody curl --silent --show-error --include --max-time 30 "http://127.0.0.1:9766$1"; }
+        scrape() { as alice curl --silent --show-error --include --max-time 30 "http://127.0.0.1:9766$1"; }
         check "the metrics are off" is disabled systemctl is-enabled runtime-manager-metrics.socket
-        check "a user can't have the sums" says 'AuthorizationRequired|AccessDenied' call_as alice "${service[@]}" org.example.RuntimeManager GetStatistics
+        check "a user can't have the sums" says 'Access denied|AuthorizationRequired' call_as alice "${service[@]}" org.example.RuntimeManager GetStatistics
         check "root can" says '"Starts" t ' bus_call "${service[@]}" org.example.RuntimeManager GetStatistics
         check "the metrics can be turned on" systemctl start runtime-manager-metrics.socket
         check "they are listened for on loopback alone" is 127.0.0.1:9766 bash -c 'ss -Hltn "sport = 9766" | tr -s " " | cut -d" " -f4'
