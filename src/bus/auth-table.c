@@ -39,6 +39,7 @@ static const AuthRow methods[] = {
         {RM_MANAGER_INTERFACE, "Subscribe", AUTH_ANYBODY},
         {RM_MANAGER_INTERFACE, "Unsubscribe", AUTH_ANYBODY},
         {RM_MANAGER_INTERFACE, "Reload", AUTH_ADMIN},
+        {RM_MANAGER_INTERFACE, "GetStatistics", AUTH_MONITOR},
 
         {RM_RUNTIME_INTERFACE, "Stop", AUTH_OWN},
         {RM_RUNTIME_INTERFACE, "Kill", AUTH_OWN},

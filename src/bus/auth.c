@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <glib.h>
 #include <string.h>
-#include <systemd/sd-journal.h>
 
 #include "bus/message-size.h"
 #include "bus/polkit.h"
@@ -124,6 +123,7 @@ static const Action actions[] = {
         {RM_ACTION_START, "start runtimes"},
         {RM_ACTION_START_AS_USER, "start runtimes as another user"},
         {RM_ACTION_MANAGE, "manage this service"},
+        {RM_ACTION_MONITOR, "see the numbers of all users' runtimes"},
 };
 
 static const char *action_to_words(const char *action) {
@@ -168,7 +168,7 @@ static void on_verdict(void *userdata, PolkitVerdict verdict, const char *proble
         Auth *auth = held->auth;
 
         if (verdict == POLKIT_FAILED && !auth->is_failing)
-                sd_journal_print(LOG_WARNING, "Nobody is authorized: %s (%s)", problem, held->action);
+                auth->handler->on_failing(auth->userdata, held->action, problem);
         if (verdict != POLKIT_DROPPED)
                 auth->is_failing = verdict == POLKIT_FAILED;
         held->granted = verdict == POLKIT_ALLOWED;
@@ -326,6 +326,10 @@ static int auth_check_need(Auth *auth, sd_bus_message *call, uid_t caller, AuthN
                 return auth_require(auth, call, caller, &question, reterr);
         case AUTH_ADMIN:
                 question_init_manage(&question, call, NULL);
+                return auth_require(auth, call, caller, &question, reterr);
+        case AUTH_MONITOR:
+                question_init(&question, RM_ACTION_MONITOR);
+                question_add(&question, "verb", sd_bus_message_get_member(call));
                 return auth_require(auth, call, caller, &question, reterr);
         case AUTH_NOBODY:
                 break;

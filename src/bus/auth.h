@@ -34,6 +34,7 @@ typedef enum AuthNeed {
         AUTH_OWN,     /* to steer the runtime that it is about: it is the same who may */
         AUTH_RESTART, /* the same, and what a start would take now */
         AUTH_ADMIN,   /* the service itself */
+        AUTH_MONITOR, /* sums over all users */
 } AuthNeed;
 
 /* What an object path, or the id in a call's first argument, names. */
@@ -49,6 +50,8 @@ typedef struct AuthTarget {
 typedef struct AuthHandler {
         /* text: an object path, or an id or name as this caller may write it. */
         void (*find_target)(void *userdata, uid_t caller, const char *text, bool is_path, AuthTarget *ret);
+        /* polkit can't be asked, so that nobody gets what takes its word; said once until it can. */
+        void (*on_failing)(void *userdata, const char *action, const char *problem);
 } AuthHandler;
 
 /* handler: for the system bus alone. */

@@ -114,6 +114,9 @@ void emit_ended(RuntimeObject *object);
 void emit_present_to(RuntimeObject *object, Peer *peer, bool added);
 void emit_runtime_removed_to(Bus *bus, Peer *peer, const char *id, const char *path);
 
+/* statistics.c */
+int bus_reply_statistics(Bus *bus, sd_bus_message *call);
+
 /* manager-interface.c, runtime-interface.c, runtime-properties.c */
 extern const sd_bus_vtable bus_manager_vtable[];
 extern const sd_bus_vtable bus_runtime_vtable[]; /* userdata: RuntimeObject */

@@ -344,6 +344,10 @@ static int method_reload(sd_bus_message *call, void *userdata, sd_bus_error *ret
         return sd_bus_reply_method_return(call, NULL);
 }
 
+static int method_get_statistics(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        return bus_reply_statistics(userdata, call);
+}
+
 static int property_get_runtime_count(sd_bus *connection, const char *path, const char *interface, const char *property, sd_bus_message *reply, void *userdata,
                                       sd_bus_error *reterr) {
         Bus *bus = userdata;
@@ -419,6 +423,7 @@ const sd_bus_vtable bus_manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_ARGS("u", flags), SD_BUS_NO_RESULT, method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetStatistics", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", statistics), method_get_statistics, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("RuntimeAdded", SD_BUS_ARGS("s", id, "o", runtime), 0),
         SD_BUS_SIGNAL_WITH_ARGS("RuntimeRemoved", SD_BUS_ARGS("s", id, "o", runtime), 0),
         SD_BUS_PROPERTY("Version", "s", property_get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),

@@ -11,7 +11,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
-#include <systemd/sd-journal.h>
 
 #include "bus/steer-request.h"
 #include "util/limits.h"
@@ -315,12 +314,7 @@ static bool on_ending(void *userdata, Runtime *runtime) {
 
 static void on_ended(void *userdata, Runtime *runtime) {
         RuntimeObject *object = bus_get_object(userdata, runtime);
-        const Report *report = runtime_get_report(runtime);
 
-        sd_journal_send("PRIORITY=6", "RUNTIME_ID=%s", runtime_get_name(runtime), "UNIT=%s", runtime_get_unit(runtime), "KIND=%s",
-                        runtime_get_kind(runtime)->name, "RESULT=%s", result_to_string(report->result), "REASON=%s", reason_to_string(report->reason),
-                        "MESSAGE=Runtime %s (%s) ended: %s (%s) %s", runtime_get_name(runtime), runtime_get_kind(runtime)->name,
-                        result_to_string(report->result), reason_to_string(report->reason), report->message, NULL);
         emit_ended(object);
         answer_waits(object);
 }

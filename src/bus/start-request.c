@@ -276,14 +276,12 @@ static const OptionRow option_table[] = {
         {"RingBytes", "t", read_number, offsetof(StartOptions, ring_bytes), LIMIT_RING_MIN, LIMIT_RING_MAX, false},
         {.name = "User", .signature = "s", .read = read_user},
         {.name = "NoNewPrivileges", .signature = "b", .read = read_boolean, .offset = offsetof(StartOptions, no_new_privileges)},
+        {.name = "Journal", .signature = "b", .read = read_boolean, .offset = offsetof(StartOptions, journal)},
 };
 
 const char *const *start_request_names(void) {
-        /* One that a later version has too: a kind of today shall not break then. */
-        static const char *names[ELEMENTSOF(option_table) + _LIMIT_KEY_MAX + 8] = {
-                "Journal",
-        };
-        size_t n = 1;
+        static const char *names[ELEMENTSOF(option_table) + _LIMIT_KEY_MAX + 1];
+        size_t n = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(option_table); i++)
                 names[n++] = option_table[i].name;

@@ -8,6 +8,7 @@
 
 #include "bus/bus.h"
 #include "util/macro.h"
+#include "util/message-ids.h"
 #include "util/names.h"
 #include "util/text.h"
 
@@ -119,4 +120,12 @@ static void find_target(void *userdata, uid_t caller, const char *text, bool is_
         ret->user = user_get_name(runtime_get_options(runtime)->user);
 }
 
-const AuthHandler bus_auth_handler = {.find_target = find_target};
+static void on_failing(void *userdata, const char *action, const char *problem) {
+        Bus *bus = userdata;
+
+        if (bus->manager)
+                journal_write(manager_get_journal(bus->manager), JOURNAL_WARNING, MESSAGE_ID_NOT_AUTHORIZED,
+                              (const JournalField[]){{"POLKIT_ACTION", action}, {}}, "Nobody is authorized: %s (%s)", problem, action);
+}
+
+const AuthHandler bus_auth_handler = {.find_target = find_target, .on_failing = on_failing};

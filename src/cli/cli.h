@@ -75,6 +75,7 @@ int verb_limit(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_monitor(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_top(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_report(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_metrics(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_connection(Cli *cli, const Verb *verb, int argc, char **argv);
 
 /*

@@ -31,6 +31,7 @@ static const Verb verbs[] = {
         {"forget", N_("ID..."), N_("Remove ended runtimes and their output"), verb_forget},
         {"kinds", "", N_("List the kinds of runtime"), verb_kinds},
         {"kind", N_("NAME | check FILE..."), N_("Show a kind, or say what is wrong with files of kinds"), verb_kind},
+        {"metrics", "", N_("Print the service's numbers in the format of Prometheus"), verb_metrics},
         {"reload", "", N_("Read the files that describe kinds again"), verb_reload},
 };
 

@@ -56,6 +56,7 @@ static const CommonOption common_options[] = {
         {"TasksMax", "t", MEANING_SIZE, N_("how many processes and threads"), true},
         {"IOWeight", "t", MEANING_SIZE, N_("1 to 10000, against others; default: 100"), true},
         {"NoNewPrivileges", "b", MEANING_PLAIN, N_("as in systemd.exec(5)")},
+        {"Journal", "b", MEANING_PLAIN, N_("whether its output goes to the journal too")},
         {"User", "s", MEANING_PLAIN, N_("for which user it is, on the system bus (as --uid)")},
 };
 

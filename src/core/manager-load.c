@@ -5,12 +5,12 @@
 
 #include <errno.h>
 #include <string.h>
-#include <systemd/sd-journal.h>
 #include <time.h>
 
 #include "core/manager-private.h"
 #include "core/sd-autoptr.h"
 #include "util/macro.h"
+#include "util/message-ids.h"
 
 /* Nobody waits longer for a keeper that doesn't answer (its cgroup may be frozen): it is met when it does. */
 #define LOAD_TIMEOUT_USEC (2 * USEC_PER_SEC)
@@ -62,10 +62,10 @@ static int manager_load_runtime(Manager *manager, const char *name, Runtime **re
                 return r;
 
         if (r != -ENOENT) {
-                sd_journal_send("PRIORITY=3", "RUNTIME_ID=%s", name,
-                                "MESSAGE=The record of runtime %s can't be understood (%s); it is set aside as %s.bad, and the runtime goes on with what its "
-                                "keeper knows.",
-                                name, g_strerror(-r), RECORD_FILE, NULL);
+                journal_write(
+                        manager->context.journal, JOURNAL_WARNING, MESSAGE_ID_RECORD_REFUSED, (const JournalField[]){{"RUNTIME_ID", name}, {}},
+                        "The record of runtime %s can't be understood (%s); it is set aside as %s.bad, and the runtime goes on with what its keeper knows.",
+                        name, g_strerror(-r), RECORD_FILE);
                 record_store_set_aside(manager->context.records, name, RECORD_FILE);
         }
         bad = r != -ENOENT;

@@ -28,7 +28,9 @@ struct Manager {
         GQueue all;
         Quotas *quotas;
         unsigned runtimes_max;
-        unsigned n_runtimes; /* that have not ended */
+        ManagerStatistics statistics;
+        uint64_t limit_log_usec; /* when a refusal may be logged again, CLOCK_MONOTONIC */
+        unsigned n_runtimes;     /* that have not ended */
         bool stopping;
         unsigned n_returning; /* whose keepers are being looked for */
         bool loading;
@@ -48,6 +50,9 @@ void manager_users_remove(Manager *manager, Entry *entry);
 void manager_users_set_ended(Manager *manager, Entry *entry, bool ended);
 /* NULL: none of the user's is. */
 Entry *manager_users_get_oldest_ended(const Manager *manager, uid_t uid);
+/* manager-limits.c */
+/* Whether there may be one runtime more, with a ring of that size if it is a new one. */
+int manager_check_room(Manager *manager, uid_t uid, uint64_t ring_bytes, sd_bus_error *reterr);
 
 /* manager-load.c */
 void manager_on_returned(void *userdata, Runtime *runtime);

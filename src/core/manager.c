@@ -6,10 +6,8 @@
 #include "core/manager.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
-#include <systemd/sd-journal.h>
 #include <time.h>
 
 #include "core/cgroup.h"
@@ -18,6 +16,7 @@
 #include "core/sd-autoptr.h"
 #include "util/limits.h"
 #include "util/macro.h"
+#include "util/message-ids.h"
 #include "util/names.h"
 #include "util/text.h"
 
@@ -88,6 +87,7 @@ static void on_over(void *userdata, Runtime *runtime, bool restart) {
         Entry *entry = runtime_get_link(runtime);
         Manager *manager = entry->manager;
 
+        manager->statistics.ends[runtime_get_report(runtime)->result]++;
         /* One whose restart failed was seen to run before, and has output. */
         if (runtime_has_run(runtime) || restart)
                 manager_retain(manager, entry);
@@ -115,6 +115,18 @@ static const QuotaLimits one_user = {
         .arguments_size_max = UINT64_MAX,
 };
 
+static void manager_log_kinds(const Manager *manager) {
+        for (size_t i = 0; i < kind_set_size(manager->kinds); i++) {
+                const Kind *kind = kind_set_at(manager->kinds, i);
+
+                if (kind->problem)
+                        journal_write(manager->context.journal, JOURNAL_WARNING, MESSAGE_ID_KIND_MISTAKE,
+                                      (const JournalField[]){{"RUNTIME_KIND", kind->name}, {}}, "The kind \"%s\" can't be used: %s", kind->name, kind->problem);
+        }
+        for (const char *const *problem = kind_set_get_problems(manager->kinds); *problem; problem++)
+                journal_write(manager->context.journal, JOURNAL_WARNING, MESSAGE_ID_KIND_MISTAKE, NULL, "%s", *problem);
+}
+
 int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void *userdata, Manager **ret) {
         Manager *manager;
         int r;
@@ -135,6 +147,7 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
                 .scopes = config->scopes,
                 .keeper_path = config->keeper_path,
                 .slice = config->slice,
+                .journal = journal_new(config->event, JOURNAL_SOCKET),
                 .directory = manager->runtime_directory,
                 .fd_limit = config->fd_limit,
                 .many_users = config->many_users,
@@ -142,6 +155,7 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
         g_queue_init(&manager->all);
         manager->quotas = quotas_new(config->quota_limits ?: &one_user);
         manager->runtimes_max = config->runtimes_max;
+        manager->statistics.since_usec = (uint64_t) g_get_real_time();
 
         r = turns_new(config->event, LIMIT_STARTS_AT_ONCE, &manager->context.starts);
         if (r >= 0)
@@ -152,6 +166,7 @@ int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void
                 manager_free(manager);
                 return r;
         }
+        manager_log_kinds(manager);
         *ret = manager;
         return 0;
 }
@@ -172,6 +187,7 @@ Manager *manager_free(Manager *manager) {
         kind_set_free(manager->kinds);
         record_store_free(manager->context.records);
         quotas_free(manager->quotas);
+        journal_free(manager->context.journal);
         g_free(manager->runtime_directory);
         g_free(manager);
         return NULL;
@@ -285,6 +301,7 @@ static int manager_restart_now(Manager *manager, Entry *entry, sd_bus_error *ret
         quotas_give(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_ENDED, 1);
         quotas_add(manager->quotas, runtime_get_uid(entry->runtime), QUOTA_RUNTIMES, 1);
         parameters = parameters_from_plan(kind, name, plan, directory);
+        manager->statistics.starts++;
         runtime_restart(entry->runtime, &parameters);
         return 0;
 }
@@ -308,6 +325,7 @@ static int manager_add(Manager *manager, const Kind *kind, const char *name, Sta
         }
 
         (void) manager_insert(manager, runtime);
+        manager->statistics.starts++;
         manager->handler->on_added(manager->userdata, runtime);
         *ret = runtime;
         return 0;
@@ -318,32 +336,6 @@ void manager_find_user(Manager *manager, uid_t uid, const char *name, UserFunc d
                 scope_bus_find_user(manager->context.scopes, uid, name, done, userdata);
         else
                 done(userdata, 0, NULL);
-}
-
-/* Whether there may be one runtime more, with a ring of that size if it is a new one. */
-static int manager_check_room(Manager *manager, uid_t uid, uint64_t ring_bytes, sd_bus_error *reterr) {
-        const QuotaLimits *limits = quotas_get_limits(manager->quotas);
-
-        if (manager->n_runtimes >= manager->runtimes_max)
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED, "There are %u runtimes already, the most that this service runs at once.",
-                                         manager->runtimes_max);
-        if (quotas_get(manager->quotas, uid, QUOTA_RUNTIMES) >= limits->max[QUOTA_RUNTIMES])
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED,
-                                         "The user has %" PRIu64 " runtimes already, the most that one may have (%s); stop one first.",
-                                         limits->max[QUOTA_RUNTIMES], quota_key_to_string(QUOTA_RUNTIMES));
-        if (!quotas_take(manager->quotas, uid, QUOTA_RING_BYTES, ring_bytes))
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED,
-                                         "The rings of the user's runtimes would be larger together than %" PRIu64
-                                         " bytes (%s); choose smaller RingBytes, or Forget "
-                                         "runtimes that have ended.",
-                                         limits->max[QUOTA_RING_BYTES], quota_key_to_string(QUOTA_RING_BYTES));
-        quotas_give(manager->quotas, uid, QUOTA_RING_BYTES, ring_bytes);
-        if (!quotas_take_start(manager->quotas, uid, (uint64_t) g_get_monotonic_time()))
-                return sd_bus_error_setf(reterr, RM_ERROR_LIMIT_EXCEEDED,
-                                         "The user starts more than %" PRIu64 " runtimes a second (StartsPerSecond); try again in a "
-                                         "moment.",
-                                         limits->starts_per_second);
-        return 0;
 }
 
 int manager_start(Manager *manager, const char *kind_name, StartOptions *options, Runtime **ret, sd_bus_error *reterr) {
@@ -442,6 +434,14 @@ unsigned manager_get_n_runtimes(const Manager *manager, uid_t uid) {
         return (unsigned) quotas_get(manager->quotas, uid, QUOTA_RUNTIMES);
 }
 
+const ManagerStatistics *manager_get_statistics(const Manager *manager) {
+        return &manager->statistics;
+}
+
+Journal *manager_get_journal(Manager *manager) {
+        return manager->context.journal;
+}
+
 unsigned manager_get_runtimes_max(const Manager *manager) {
         return manager->runtimes_max;
 }
@@ -529,12 +529,7 @@ int manager_reload(Manager *manager, sd_bus_error *reterr) {
                 return sd_bus_error_setf(reterr, SD_BUS_ERROR_FAILED, "The kinds could not be read again, the old ones stay: %s.", g_strerror(-r));
         kind_set_free(manager->kinds);
         manager->kinds = kinds;
-        for (size_t i = 0; i < kind_set_size(kinds); i++)
-                if (kind_set_at(kinds, i)->problem)
-                        sd_journal_send("PRIORITY=4", "KIND=%s", kind_set_at(kinds, i)->name, "MESSAGE=The kind \"%s\" can't be used: %s",
-                                        kind_set_at(kinds, i)->name, kind_set_at(kinds, i)->problem, NULL);
-        for (const char *const *problem = kind_set_get_problems(kinds); *problem; problem++)
-                sd_journal_send("PRIORITY=4", "MESSAGE=%s", *problem, NULL);
+        manager_log_kinds(manager);
         return 0;
 }
 

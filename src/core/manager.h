@@ -43,6 +43,14 @@ typedef struct ManagerHandler {
         void (*on_idle)(void *userdata);
 } ManagerHandler;
 
+/* What has happened since this process was started. */
+typedef struct ManagerStatistics {
+        uint64_t since_usec; /* CLOCK_REALTIME */
+        uint64_t starts;     /* restarts too */
+        uint64_t refusals;   /* starts for which a limit left no room */
+        uint64_t ends[_RESULT_MAX];
+} ManagerStatistics;
+
 int manager_new(const ManagerConfig *config, const ManagerHandler *handler, void *userdata, Manager **ret);
 /* Ends nothing: runtimes go on, for the next manager. */
 Manager *manager_free(Manager *manager);
@@ -79,6 +87,10 @@ unsigned manager_get_n_runtimes(const Manager *manager, uid_t uid); /* that have
 unsigned manager_get_runtimes_max(const Manager *manager);
 /* What a user may have; it counts what the manager holds, and is for the bus to count what that holds. */
 Quotas *manager_get_quotas(Manager *manager);
+
+const ManagerStatistics *manager_get_statistics(const Manager *manager);
+/* Where the service writes what happens. */
+Journal *manager_get_journal(Manager *manager);
 
 const KindSet *manager_get_kinds(const Manager *manager);
 /* Whether a runtime of this kind could be started, as far as its program goes; ret_problem tells why not. */

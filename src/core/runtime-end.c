@@ -374,6 +374,7 @@ static void runtime_tell_end(Runtime *runtime) {
                 sd_bus_error_set(&error, runtime->start_error ?: RM_ERROR_START_FAILED, runtime->report->message);
                 runtime->handler->on_start_failed(runtime->userdata, runtime, &error);
         }
+        runtime_log_ended(runtime);
         runtime->handler->on_ended(runtime->userdata, runtime);
         runtime->again = false;
         runtime->told_end = true;

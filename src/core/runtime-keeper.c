@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <systemd/sd-journal.h>
 
 #include "core/runtime-private.h"
+#include "util/message-ids.h"
 #include "util/names.h"
 
 /* From the end of the control connection to that of its process. */
@@ -62,6 +62,7 @@ void runtime_enter_ready(Runtime *runtime) {
         runtime->ready_timestamp = now_usec(CLOCK_REALTIME);
         runtime_changed(runtime, RUNTIME_PROPERTY_READY_TIMESTAMP);
         runtime_set_state(runtime, RUNTIME_READY, runtime->max_usec);
+        runtime_log_ready(runtime);
         runtime->handler->on_ready(runtime->userdata, runtime);
 }
 
@@ -286,7 +287,7 @@ static void keeper_on_output(void *userdata, uint64_t last) {
 /* Once: a runtime can connect and close as often as it likes. */
 static void runtime_warn_closed(Runtime *runtime, const char *message) {
         runtime->told_closed = true;
-        runtime->handler->on_warning(runtime->userdata, runtime, "connection-closed", message, NULL, 0);
+        runtime_warn(runtime, WARNING_CONNECTION_CLOSED, message, NULL, 0);
 }
 
 static void keeper_on_control(void *userdata, uint64_t number, enum link_control_kind kind, uint64_t line, const char *bytes, size_t size) {
@@ -343,7 +344,7 @@ static void runtime_warn_oom(Runtime *runtime, uint64_t kills) {
                 return;
         runtime->warned_kills = kills;
         runtime->warn_oom_usec = now_usec(CLOCK_MONOTONIC) + WARNING_INTERVAL_USEC;
-        runtime->handler->on_warning(runtime->userdata, runtime, "oom-kill", "Processes of the runtime were killed for memory.", "OOMKills", kills);
+        runtime_warn(runtime, WARNING_OOM_KILL, "Processes of the runtime were killed for memory.", "OOMKills", kills);
 }
 
 static void keeper_on_memory(void *userdata, const struct link_memory *memory) {
@@ -358,8 +359,8 @@ static void keeper_on_memory(void *userdata, const struct link_memory *memory) {
         if (memory->high > runtime->warned_high && now_usec(CLOCK_MONOTONIC) >= runtime->warn_high_usec) {
                 runtime->warned_high = memory->high;
                 runtime->warn_high_usec = now_usec(CLOCK_MONOTONIC) + WARNING_INTERVAL_USEC;
-                runtime->handler->on_warning(runtime->userdata, runtime, "memory-high", "The runtime is held back because it uses more memory than MemoryHigh.",
-                                             "MemoryHighEvents", memory->high);
+                runtime_warn(runtime, WARNING_MEMORY_HIGH, "The runtime is held back because it uses more memory than MemoryHigh.", "MemoryHighEvents",
+                             memory->high);
         }
 }
 
@@ -382,8 +383,7 @@ static void keeper_on_done(void *userdata, const struct link_done *done) {
         report->oom_kills = done->oom_kills;
         runtime->ended_usec = runtime_fact_usec(done->monotonic_usec);
         if (done->leftovers > 0)
-                runtime->handler->on_warning(runtime->userdata, runtime, "leftovers", "The main process left processes behind; they were stopped.", "Leftovers",
-                                             done->leftovers);
+                runtime_warn(runtime, WARNING_LEFTOVERS, "The main process left processes behind; they were stopped.", "Leftovers", done->leftovers);
         /* That the main process was killed is no warning: it is how the runtime ended. */
         if (done->oom_kills != UINT64_MAX && done->oom_kills > runtime->oom_killed)
                 runtime_warn_oom(runtime, done->oom_kills - runtime->oom_killed);
@@ -415,11 +415,9 @@ static void keeper_on_lost(void *userdata, int error) {
         }
         if (runtime->collecting)
                 return;
-        if (error < 0) {
-                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->name, g_strerror(-error),
-                                NULL);
-        }
+        if (error < 0)
+                runtime_log(runtime, JOURNAL_WARNING, MESSAGE_ID_KEEPER_BROKEN, NULL,
+                            "The keeper of runtime %s doesn't speak as it should (%s); the runtime is ended.", runtime->name, g_strerror(-error));
         runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY,
                           error < 0 ? g_strdup("The keeper of the runtime sent something that makes no sense.")
                                     : g_strdup("The keeper of the runtime ended before the runtime."));

@@ -100,6 +100,7 @@ struct Runtime {
         bool oom_killed;                        /* the main process was what the kernel killed for memory */
         uint64_t warned_kills, warned_high;     /* what on_warning() has said */
         uint64_t warn_oom_usec, warn_high_usec; /* when it may say more, CLOCK_MONOTONIC */
+        unsigned logged_warnings;               /* bits (1 << Warning) */
         bool told_closed;                       /* that the control connection was closed */
         char *closed;                           /* it was closed before ready; what to say if the process doesn't end at once */
         uint64_t chatter_usec;                  /* when to announce what the runtime says of itself, CLOCK_MONOTONIC */
@@ -171,6 +172,25 @@ void runtime_enter_initializing(Runtime *runtime);
 void runtime_enter_ready(Runtime *runtime);
 /* Tells the keeper to run a setup step, or the command. */
 void runtime_run(Runtime *runtime, uint32_t command);
+
+/* runtime-log.c */
+typedef enum Warning {
+        WARNING_CONNECTION_CLOSED,
+        WARNING_LEFTOVERS,
+        WARNING_MEMORY_HIGH,
+        WARNING_OOM_KILL,
+        WARNING_SCOPE_LOST,
+        _WARNING_MAX,
+} Warning;
+
+void runtime_log_started(const Runtime *runtime);
+void runtime_log_ready(const Runtime *runtime);
+void runtime_log_ended(const Runtime *runtime);
+/* Writes it down, and tells it. */
+void runtime_warn(Runtime *runtime, Warning warning, const char *message, const char *key, uint64_t value);
+void runtime_log(const Runtime *runtime, int priority, const char *message_id, const JournalField *more, const char *format, ...) _printf_(5, 6);
+/* What each line of its output carries in the journal, as the protocol has it. */
+char *runtime_journal_fields(const Runtime *runtime);
 
 /* runtime-end.c */
 /* The first cause of an end is the one that is told. Takes message. */

@@ -9,11 +9,11 @@
 #include <errno.h>
 #include <string.h>
 #include <systemd/sd-id128.h>
-#include <systemd/sd-journal.h>
 
 #include "core/fields.h"
 #include "core/limits-record.h"
 #include "core/runtime-private.h"
+#include "util/message-ids.h"
 #include "util/names.h"
 
 #define RECORD_VERSION 1
@@ -227,12 +227,10 @@ static void runtime_note_saved(Runtime *runtime, int r) {
                 return;
         runtime->unsaved = r < 0;
         if (r < 0)
-                sd_journal_send("PRIORITY=4", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The record of runtime %s can't be written (%s); it would not survive the service as it is now.", runtime->name,
-                                g_strerror(-r), NULL);
+                runtime_log(runtime, JOURNAL_WARNING, MESSAGE_ID_RECORD_UNWRITABLE, NULL,
+                            "The record of runtime %s can't be written (%s); it would not survive the service as it is now.", runtime->name, g_strerror(-r));
         else
-                sd_journal_send("PRIORITY=5", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The record of runtime %s can be written again.", runtime->name, NULL);
+                runtime_log(runtime, JOURNAL_NOTICE, MESSAGE_ID_RECORD_WRITABLE, NULL, "The record of runtime %s can be written again.", runtime->name);
 }
 
 int runtime_save(Runtime *runtime) {

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <systemd/sd-journal.h>
 
 #include "core/cgroup.h"
 #include "core/runtime-private.h"
+#include "util/message-ids.h"
 #include "util/names.h"
 
 /* A keeper that was told to run has made its socket some milliseconds later. */
@@ -182,9 +182,8 @@ static void runtime_end_lost(Runtime *runtime) {
                                                   : "The runtime and its keeper ended while the service was away.");
 
         if (runtime->refused)
-                sd_journal_send("PRIORITY=3", "RUNTIME_ID=%s", runtime->name, "UNIT=%s", runtime->unit, "KIND=%s", runtime->kind->name,
-                                "MESSAGE=The keeper of runtime %s speaks a version of the link that this service doesn't know; the runtime is ended.",
-                                runtime->name, NULL);
+                runtime_log(runtime, JOURNAL_WARNING, MESSAGE_ID_KEEPER_UNKNOWN, NULL,
+                            "The keeper of runtime %s speaks a version of the link that this service doesn't know; the runtime is ended.", runtime->name);
         runtime_set_cause(runtime, runtime->started ? RESULT_LOST : RESULT_START_FAILED, REASON_KEEPER_LOST, REQUESTED_BY_NOBODY, message);
         runtime->start_lost = !runtime->started;
         if (runtime->main_pid != 0) {

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <systemd/sd-journal.h>
 
 #include "core/cgroup.h"
 #include "core/runtime-private.h"
@@ -96,6 +95,12 @@ int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
                 spec_add_requirements(runtime, spec);
         if (header.transport == SPEC_TRANSPORT_LINE)
                 spec_add_string(spec, SPEC_LINE, runtime->kind->handshake.line);
+        if (runtime->options->journal) {
+                g_autofree char *fields = runtime_journal_fields(runtime);
+
+                spec_add_string(spec, SPEC_JOURNAL, fields);
+                spec_add_string(spec, SPEC_JOURNAL_SOCKET, JOURNAL_SOCKET);
+        }
         if (memory_high != UINT64_MAX)
                 spec_add(spec, SPEC_MEMORY_HIGH, &memory_high, sizeof(memory_high));
         for (size_t i = 0; i < runtime->plan->n_steps; i++) {
@@ -173,6 +178,7 @@ int runtime_start(Runtime *runtime, sd_bus_error *reterr) {
         r = now ? runtime_begin(runtime, reterr) : runtime_wait_for_turn(runtime, reterr);
         if (r < 0)
                 return r;
+        runtime_log_started(runtime);
         if (runtime->generation == 1)
                 runtime->changed = 0; /* nobody has heard of it yet */
         runtime_announce(runtime);
@@ -237,8 +243,7 @@ static void scope_on_started(void *userdata) {
 
 /* It can't be made again: the runtime goes on without, and its keeper sees to its end alone. */
 static void runtime_warn_scope_lost(Runtime *runtime) {
-        runtime->handler->on_warning(runtime->userdata, runtime, "scope-lost",
-                                     "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
+        runtime_warn(runtime, WARNING_SCOPE_LOST, "systemd says that the unit has ended, but its processes run; they are kept without it.", NULL, 0);
 }
 
 /* The unit of the generation before may still be going, if that was given up. */

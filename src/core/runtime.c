@@ -293,7 +293,7 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
         runtime->has_cause = runtime->ending = runtime->exited = false;
         runtime->is_told = runtime->killed = runtime->oom_killed = runtime->told_closed = runtime->has_unit = false;
-        runtime->warned_kills = runtime->warned_high = runtime->warn_oom_usec = runtime->warn_high_usec = 0;
+        runtime->warned_kills = runtime->warned_high = runtime->warn_oom_usec = runtime->warn_high_usec = runtime->logged_warnings = 0;
         runtime->limits = parameters->limits;
         g_clear_pointer(&runtime->closed, g_free);
         runtime->chatter_usec = USEC_INFINITY;

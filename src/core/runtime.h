@@ -10,6 +10,7 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
+#include "core/journal.h"
 #include "core/keeper-link.h"
 #include "core/kind.h"
 #include "core/record.h"
@@ -26,6 +27,7 @@ typedef struct RuntimeContext {
         sd_event *event;
         ScopeBus *scopes;
         RecordStore *records;
+        Journal *journal; /* NULL: nothing is written down */
         const char *keeper_path;
         Turns *starts; /* who may be asking systemd for a scope */
         const char *slice;

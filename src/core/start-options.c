@@ -125,6 +125,9 @@ void start_options_seal(StartOptions *options) {
         for (size_t i = 0; i < _LIMIT_KEY_MAX; i++)
                 g_string_append_printf(text, "%" G_GUINT64_FORMAT ";", options->limits.value[i]);
         add_values(text, options->values);
+        /* Not of old, and no start that was made then is another for it. */
+        if (options->journal)
+                add_string(text, "journal");
 
         g_free(options->fingerprint);
         options->fingerprint = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (const guchar *) text->str, text->len);
@@ -234,6 +237,22 @@ static int values_from_json(json_t *object, GHashTable *values) {
         return 0;
 }
 
+/* Records of versions that didn't know it haven't got it. */
+static int journal_to_record(json_t *record, const StartOptions *options) {
+        return options->journal ? json_object_set_new(record, "journal", json_true()) : 0;
+}
+
+static int journal_from_record(json_t *record, StartOptions *options) {
+        const json_t *journal = json_object_get(record, "journal");
+
+        if (!journal)
+                return 0;
+        if (!json_is_true(journal))
+                return -EBADMSG;
+        options->journal = true;
+        return json_object_del(record, "journal");
+}
+
 /* The service of the session bus has no need of them, and its records are as they were before there were others. */
 static int user_to_record(json_t *record, const StartOptions *options) {
         if (!options->user)
@@ -265,7 +284,7 @@ int start_options_to_record(const StartOptions *options, json_t **ret) {
         json_t *record = json_object();
 
         if (fields_write(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 || user_to_record(record, options) < 0 ||
-            json_object_set_new(record, "limits", limit_set_to_record(&options->limits)) < 0 ||
+            journal_to_record(record, options) < 0 || json_object_set_new(record, "limits", limit_set_to_record(&options->limits)) < 0 ||
             json_object_set_new(record, "values", values_to_json(options->values)) < 0) {
                 json_decref(record);
                 return -EINVAL;
@@ -278,7 +297,7 @@ int start_options_from_record(json_t *record, StartOptions **ret) {
         g_autoptr(StartOptions) options = start_options_new(0);
 
         if (!json_is_object(record) || fields_read(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 || user_from_record(record, options) < 0 ||
-            limit_set_from_record(json_object_get(record, "limits"), &options->limits) < 0 ||
+            journal_from_record(record, options) < 0 || limit_set_from_record(json_object_get(record, "limits"), &options->limits) < 0 ||
             values_from_json(json_object_get(record, "values"), options->values) < 0 || json_object_size(record) != 2)
                 return -EBADMSG;
         /* Pairs. */

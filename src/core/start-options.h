@@ -38,6 +38,7 @@ typedef struct StartOptions {
         uint64_t owner_timeout_usec;
         uint64_t owner_grace_usec;
         bool no_new_privileges;
+        bool journal; /* its output goes to the journal too */
         uint64_t timeout_start_usec;
         uint64_t timeout_setup_usec;
         uint64_t timeout_handshake_usec;

@@ -177,6 +177,9 @@ static int daemon_find_places(Daemon *daemon) {
 static void report_kinds(const Manager *manager) {
         const KindSet *kinds = manager_get_kinds(manager);
 
+        /* What a service prints is in the journal, where the manager has said the same. */
+        if (g_getenv("JOURNAL_STREAM"))
+                return;
         for (const char *const *problem = kind_set_get_problems(kinds); *problem; problem++)
                 complain("%s", *problem);
         for (size_t i = 0; i < kind_set_size(kinds); i++)

@@ -24,7 +24,8 @@ enum {
         POLL_OUTPUT,
         POLL_CONTROL = POLL_OUTPUT + OUTPUT_POLL_FDS,
         POLL_READERS = POLL_CONTROL + CONTROL_POLL_FDS,
-        POLL_FDS = POLL_READERS + READERS_POLL_FDS,
+        POLL_JOURNAL = POLL_READERS + READERS_POLL_FDS,
+        POLL_FDS,
 };
 
 /* For readers who haven't taken all, when nobody else waits for us any more. */
@@ -65,6 +66,7 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd, int socke
         keeper->abandon_usec = keeper->kill_usec = keeper->drain_usec = keeper->linger_usec = USEC_INFINITY;
         link_end_init(&keeper->link, link_fd, ring_fd);
         input_init(&keeper->input);
+        keeper_journal_init(&keeper->journal);
         readers_init(&keeper->readers, &keeper->ring);
         output_init(&keeper->output, &keeper->ring, &keeper->readers);
         control_init(&keeper->control, &keeper->events, on_sent, keeper);
@@ -82,6 +84,8 @@ int keeper_init(Keeper *keeper, int link_fd, int ring_fd, int spec_fd, int socke
                 keeper->socket_fd = fd_close(keeper->socket_fd);
         if (keeper->plan_error == 0)
                 keeper->patience_usec = keeper->plan.spec.header->abandon_usec;
+        if (keeper->plan_error == 0 && keeper->plan.journal_fields)
+                keeper_journal_open(&keeper->journal, keeper->plan.journal_fields, keeper->plan.journal_socket, ring_fd);
 
         hello.n_commands = keeper->plan.n_commands;
         link_end_tell(&keeper->link, FACT_HELLO, &hello, sizeof(hello));
@@ -100,6 +104,7 @@ void keeper_done(Keeper *keeper) {
         input_close(&keeper->input);
         output_done(&keeper->output);
         readers_done(&keeper->readers);
+        keeper_journal_done(&keeper->journal);
         link_end_done(&keeper->link);
         ring_writer_done(&keeper->ring);
         plan_unload(&keeper->plan);
@@ -158,6 +163,7 @@ static int wait_for_events(Keeper *keeper, struct pollfd *fds) {
 
         if (command_runs(keeper))
                 deadline_usec = MIN_OF(deadline_usec, keeper->memory.look_usec);
+        deadline_usec = MIN_OF(deadline_usec, keeper_journal_deadline(&keeper->journal));
         link_end_prepare_poll(&keeper->link, &fds[POLL_LINK]);
         fds[POLL_SIGNAL] = (struct pollfd){.fd = keeper->signal_fd, .events = POLLIN};
         fds[POLL_STATUS] = (struct pollfd){.fd = keeper->status_fd, .events = POLLIN};
@@ -167,6 +173,7 @@ static int wait_for_events(Keeper *keeper, struct pollfd *fds) {
         output_prepare_poll(&keeper->output, &fds[POLL_OUTPUT]);
         control_prepare_poll(&keeper->control, &fds[POLL_CONTROL]);
         readers_prepare_poll(&keeper->readers, &fds[POLL_READERS]);
+        keeper_journal_prepare_poll(&keeper->journal, &fds[POLL_JOURNAL]);
 
         if (deadline_usec != USEC_INFINITY && !keeper->more_to_reap) {
                 uint64_t now_usec = clock_usec(CLOCK_MONOTONIC);
@@ -207,6 +214,7 @@ static void process_events(Keeper *keeper, const struct pollfd *fds) {
                 requests_process(keeper);
                 link_end_accept(&keeper->link, &keeper->events);
         }
+        keeper_journal_process(&keeper->journal, &fds[POLL_JOURNAL], keeper->buffer);
         if (keeper->resume_control) {
                 keeper->resume_control = false;
                 control_resume(&keeper->control);
@@ -219,8 +227,10 @@ int keeper_loop(Keeper *keeper) {
                 int r;
 
                 link_end_flush(&keeper->link, &keeper->events, ring_writer_last(&keeper->ring));
-                if (has_finished(keeper) || (!keeper->collected && is_abandoned(keeper)))
+                if (has_finished(keeper) || (!keeper->collected && is_abandoned(keeper))) {
+                        keeper_journal_finish(&keeper->journal, keeper->buffer);
                         return 0;
+                }
                 r = wait_for_events(keeper, fds);
                 if (r < 0)
                         return r;

@@ -7,6 +7,7 @@
 #include "keeper/control.h"
 #include "keeper/events.h"
 #include "keeper/input.h"
+#include "keeper/journal.h"
 #include "keeper/link-end.h"
 #include "keeper/memory.h"
 #include "keeper/output.h"
@@ -35,6 +36,7 @@ typedef struct Keeper {
         Output output;
         Readers readers;
         Input input;
+        KeeperJournal journal;
         Control control;
 
         int signal_fd;

@@ -53,6 +53,12 @@ static int plan_check(Plan *plan) {
                                 return -EBADMSG;
                         have_arguments |= type == SPEC_ARGUMENT;
                         break;
+                case SPEC_JOURNAL:
+                        plan->journal_fields = bytes;
+                        break;
+                case SPEC_JOURNAL_SOCKET:
+                        plan->journal_socket = bytes;
+                        break;
                 case SPEC_REQUIRED_PROGRAM:
                         plan->required_program = bytes;
                         break;
@@ -70,6 +76,8 @@ static int plan_check(Plan *plan) {
         }
 
         if (plan->n_commands == 0 || !have_executable || !have_arguments || setup)
+                return -EBADMSG;
+        if (plan->journal_fields && !plan->journal_socket)
                 return -EBADMSG;
         if (!plan->directory || *plan->directory != '/')
                 return -EBADMSG;

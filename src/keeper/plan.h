@@ -11,6 +11,8 @@ typedef struct Plan {
         const char *working_directory; /* NULL: / */
         const char *line;              /* NULL: none */
         uint64_t memory_high;          /* UINT64_MAX: none */
+        const char *journal_fields;    /* NULL: none */
+        const char *journal_socket;    /* with journal_fields */
         const char *required_program;  /* NULL: none */
         const char *required_file;     /* NULL: none */
 } Plan;

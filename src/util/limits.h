@@ -60,5 +60,6 @@ static inline uint64_t limit_payload_memory(uint64_t scope_max) {
 #define LIMIT_POLKIT_ASKED_UID 4U               /* ... a uid; further ones wait for their turn */
 #define LIMIT_POLKIT_WAITING 32U                /* calls under way or waiting for their turn, a uid */
 #define LIMIT_EARLY_CALLS (16U * 1024U * 1024U) /* bytes of calls that come before the service is ready, of all peers */
+#define LIMIT_JOURNAL_WAITING (1024U * 1024U)   /* bytes of entries that journald doesn't take just now */
 #define LIMIT_HELD_CALL (2U * 1024U * 1024U)
 #define LIMIT_HELD_CALLS (8U * 1024U * 1024U) /* all of those together, a uid */

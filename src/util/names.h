@@ -32,6 +32,7 @@
 #define RM_ACTION_START RM_BUS_NAME ".start"
 #define RM_ACTION_START_AS_USER RM_BUS_NAME ".start-as-user"
 #define RM_ACTION_MANAGE RM_BUS_NAME ".manage"
+#define RM_ACTION_MONITOR RM_BUS_NAME ".monitor"
 
 #define RM_UNIT_PREFIX "runtime-"
 #define RM_USER_SLICE "app-runtimes.slice"

@@ -54,6 +54,9 @@ enum spec_type {
         SPEC_MEMORY_HIGH,       /* uint64_t: the payload's memory.high; once, or there is none. Not said by older daemons */
         SPEC_REQUIRED_PROGRAM,  /* a name that must be found in PATH before the first command runs; once */
         SPEC_REQUIRED_FILE,     /* a path of a file that must be there by then; once */
+        SPEC_JOURNAL,           /* fields of the native protocol, each with its newline: each line of output goes to the journal with these; once. With
+                                   SPEC_JOURNAL_SOCKET */
+        SPEC_JOURNAL_SOCKET,    /* absolute path of journald's socket; once */
         _SPEC_TYPE_MAX,
 };
 

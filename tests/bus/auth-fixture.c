@@ -52,7 +52,10 @@ static void find_target(void *userdata, uid_t caller, const char *text, bool is_
         ret->user = "alice";
 }
 
-static const AuthHandler handler = {find_target};
+static void on_failing(void *userdata, const char *action, const char *problem) {
+}
+
+static const AuthHandler handler = {find_target, on_failing};
 
 static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         Fixture *fixture = userdata;
@@ -139,6 +142,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD("GetRuntime", "s", NULL, method_by_id, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("ListKinds", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Reload", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("GetStatistics", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD("Unlisted", NULL, NULL, method_of_manager, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_PROPERTY("Version", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Unlisted", "s", property_get, 0, SD_BUS_VTABLE_PROPERTY_CONST),

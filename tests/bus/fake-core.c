@@ -335,6 +335,16 @@ int manager_forget(Manager *manager, Runtime *runtime, sd_bus_error *reterr) {
         return 0;
 }
 
+const ManagerStatistics *manager_get_statistics(const Manager *manager) {
+        static const ManagerStatistics none;
+
+        return &none;
+}
+
+Journal *manager_get_journal(Manager *manager) {
+        return NULL;
+}
+
 const KindSet *manager_get_kinds(const Manager *manager) {
         return NULL;
 }

@@ -244,6 +244,22 @@ static void test_reload_is_for_admins(void) {
         g_assert_cmpstr(fake_polkit_get_question(fixture->polkit, 1)->action, ==, RM_ACTION_MANAGE);
 }
 
+static void test_sums_are_for_monitors(void) {
+        g_autoptr(Fixture) fixture = fixture_new(AUTH_MODE_SYSTEM);
+        g_autoptr(Call) by_alice = NULL, by_carol = NULL, by_root = NULL;
+
+        fake_polkit_set_answer(fixture->polkit, FAKE_POLKIT_NO);
+        by_alice = call_wait(fixture, fixture->alice, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "GetStatistics", NULL, FALSE);
+        assert_refused(by_alice, "org.freedesktop.DBus.Error.AccessDenied");
+        by_root = call_wait(fixture, fixture->root, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "GetStatistics", NULL, FALSE);
+        assert_done(by_root, "GetStatistics - 0;");
+        fake_polkit_set_answer(fixture->polkit, FAKE_POLKIT_YES);
+        by_carol = call_wait(fixture, fixture->carol, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "GetStatistics", NULL, FALSE);
+        assert_done(by_carol, "GetStatistics - 1003;");
+        g_assert_cmpuint(fake_polkit_get_n_questions(fixture->polkit), ==, 2);
+        g_assert_cmpstr(fake_polkit_get_question(fixture->polkit, 1)->action, ==, RM_ACTION_MONITOR);
+}
+
 static void test_what_has_no_row_is_for_nobody(void) {
         static const Attempt attempts[] = {
                 {RM_MANAGER_INTERFACE, "Unlisted", NULL},
@@ -352,6 +368,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/auth/a-verdict-is-for-its-question", test_a_verdict_is_for_its_question);
         g_test_add_func("/auth/a-restart-takes-what-a-start-takes", test_a_restart_takes_what_a_start_takes);
         g_test_add_func("/auth/reload-is-for-admins", test_reload_is_for_admins);
+        g_test_add_func("/auth/sums-over-all-users-are-for-monitors", test_sums_are_for_monitors);
         g_test_add_func("/auth/the-session-bus-asks-nobody", test_the_session_bus_asks_nobody);
         r = g_test_run();
         private_bus_stop();

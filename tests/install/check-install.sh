@@ -67,15 +67,16 @@ find "$root" ! -type d >"$scratch/files"
 # Units, checked where they are, but for the programs, which aren't where they will be.
 units=$scratch/units
 mkdir "$units"
-for unit in runtime-manager.service runtime-spawner.service runtime-spawner.socket runtimes.slice 'run-runtime\x2dmanager\x2druntimes.mount'; do
-        file=$(find_file "system/$unit") && sed "s,=$libexecdir/,=$root$libexecdir/," "$file" >"$units/$unit"
+for unit in runtime-manager.service runtime-spawner.service runtime-spawner.socket runtimes.slice runtime-manager-metrics.socket \
+        runtime-manager-metrics@.service 'run-runtime\x2dmanager\x2druntimes.mount'; do
+        file=$(find_file "system/$unit") && sed -e "s,=$libexecdir/,=$root$libexecdir/," -e "s,=\(/.*/runtimectl\),=$root\1," "$file" >"$units/$unit"
 done
 unit_files=("$units"/*)
 
 units_are_sound() {
         local output
         output=$(SYSTEMD_UNIT_PATH=$units: systemd-analyze verify --man=no --recursive-errors=no "${unit_files[@]}" 2>&1) &&
-                [ -z "$output" ] && [ ${#unit_files[@]} -eq 5 ] && return
+                [ -z "$output" ] && [ ${#unit_files[@]} -eq 7 ] && return
         echo "$output"
         return 1
 }
@@ -83,6 +84,9 @@ check_with systemd-analyze "systemd takes the units, without a warning" units_ar
 
 check_with systemd-analyze "the service of the system bus is exposed by 1.5 at most" \
         systemd-analyze security --offline=true --threshold=15 "$units/runtime-manager.service"
+
+check_with systemd-analyze "who answers for the metrics is exposed by 1.5 at most" \
+        systemd-analyze security --offline=true --threshold=15 "$units/runtime-manager-metrics@.service"
 
 # What a keeper would inherit, and with it every runtime.
 spawner_is_no_sandbox() {
@@ -200,6 +204,17 @@ users_are_made() {
         output=$(systemd-sysusers --dry-run "$(find_file sysusers.d/runtime-manager.conf)" 2>&1) && ! grep -E 'runtime-manager.conf:[0-9]+' <<<"$output"
 }
 check_with systemd-sysusers "systemd-sysusers takes the user" users_are_made
+
+# The catalog is looked for in one place, which isn't ours to choose.
+journal_takes_catalog() {
+        local base=$scratch/journal id
+        mkdir -p "$base/usr/lib/systemd/catalog" "$base/var/lib/systemd/catalog"
+        cp "$(find_file catalog/runtime-manager.catalog)" "$base/usr/lib/systemd/catalog" && journalctl --root="$base" --update-catalog || return
+        while read -r id; do
+                journalctl --root="$base" --dump-catalog "$id" | grep '^Subject: ..' || { echo "$id"; return 1; }
+        done < <(sed -n 's/^#define MESSAGE_ID_.* "\(.*\)".*/\1/p' "$source/src/util/message-ids.h")
+}
+check_with journalctl "the journal takes the catalog, and explains each message" journal_takes_catalog
 
 names_no_folder_of_ours() {
         ! grep -rlIF -e "$root" -e "$build" -e "$source" "$root"

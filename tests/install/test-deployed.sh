@@ -90,7 +90,7 @@ check "the service can't have others started" says 'Access denied|AccessDenied' 
         call_as runtime-manager "${bus[@]}" StartServiceByName su org.freedesktop.hostname1 0
 check "the service can ask who a peer is" says UnixUserID call_as runtime-manager "${bus[@]}" GetConnectionCredentials s org.freedesktop.login1
 
-for action in start start-as-user manage; do
+for action in start start-as-user manage monitor; do
         check "polkit knows the action $action" says "implicit any: +$([ $action = start ] && echo yes || echo auth_admin)" \
                 pkaction --verbose --action-id org.example.RuntimeManager.$action
         check "the service may ask about $action, with details" says '^\(bba\{ss\}\) true' may runtime-manager org.example.RuntimeManager.$action
@@ -112,12 +112,28 @@ if "$program" --help | grep -qE -e '--system( |$)'; then
         check "it is a file system of its own" is "tmpfs" findmnt -n -o FSTYPE /run/runtime-manager-runtimes
         check "with nothing to run, and no devices" says 'nosuid,nodev,noexec' findmnt -n -o OPTIONS /run/runtime-manager-runtimes
         mounted=$(findmnt -n -o ID /run/runtime-manager-runtimes)
+
+        # What Prometheus scrapes.
+        scrape() { as alice curl --silent --show-error --include --max-time 30 "http://127.0.0.1:9766$1"; }
+        check "the metrics are off" is disabled systemctl is-enabled runtime-manager-metrics.socket
+        check "a user can't have the sums" says 'Access denied|AuthorizationRequired' call_as alice "${service[@]}" org.example.RuntimeManager GetStatistics
+        check "root can" says '"Starts" t ' bus_call "${service[@]}" org.example.RuntimeManager GetStatistics
+        check "the metrics can be turned on" systemctl start runtime-manager-metrics.socket
+        check "they are listened for on loopback alone" is 127.0.0.1:9766 bash -c 'ss -Hltn "sport = 9766" | tr -s " " | cut -d" " -f4'
+        check "a scrape is answered" says '^HTTP/1.1 200 OK' scrape /metrics
+        check "as Prometheus wants it" says '^Content-Type: text/plain; version=0.0.4' scrape /metrics
+        check "with the service's numbers" says '^runtime_manager_starts_total [0-9]+$' scrape /metrics
+        check "there is nothing else" says '^HTTP/1.1 404 ' scrape /
         before=$(systemctl show -P InvocationID runtime-spawner.service)
         check "it restarts" systemctl restart runtime-manager.service
         check "and the spawner with it" test "$before" != "$(systemctl show -P InvocationID runtime-spawner.service)"
         check "and answers" says InterfaceVersion call_as alice "${properties[@]}"
         check "it stops" systemctl stop runtime-manager.service
         check "and the spawner with it" is inactive systemctl is-active runtime-spawner.service
+        check "a scrape says so" says '^runtime_manager_up 0' scrape /metrics
+        check "and starts nothing" is inactive systemctl is-active runtime-manager.service
+        check "nor does it leave anything" says '^$' systemctl --no-legend --plain list-units --all 'runtime-manager-metrics@*'
+        check "the metrics can be turned off" systemctl stop runtime-manager-metrics.socket
         check "what is mounted stays" is "$mounted" findmnt -n -o ID /run/runtime-manager-runtimes
         check "until it is asked to go" systemctl stop "$mount"
         check "nothing went wrong" is '' journalctl --no-pager -q --priority=warning --since="$begin" --unit=runtime-manager.service --unit=runtime-spawner.service

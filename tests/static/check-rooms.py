@@ -15,7 +15,7 @@ import sys
 # The rooms of src/core. Plain data that several rooms pass to each other stands below the leaves; a leaf knows that, util and itself, and
 # never another leaf.
 DATA = {"fields", "limits-record", "limits-set", "user"}
-LEAVES = {"cgroup", "config", "handshake", "keeper-link", "kind", "record", "quota", "report", "ring-view", "scope", "spawn", "turns"}
+LEAVES = {"cgroup", "config", "handshake", "journal", "keeper-link", "kind", "record", "quota", "report", "ring-view", "scope", "spawn", "turns"}
 BELOW_RUNTIME = {"util", "start-options"} | DATA | LEAVES
 CORE = DATA | LEAVES | {"start-options", "plan", "runtime", "manager"}
 

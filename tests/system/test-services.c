@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "harness.h"
+#include "util/message-ids.h"
 #include "util/names.h"
 #include "system-harness.h"
 
@@ -185,7 +186,7 @@ static void start_and_fail(AsUser *user, const char *options, const char *part) 
 }
 
 static void test_runtimes_quota(System *s, gconstpointer data) {
-        g_autofree char *path = NULL;
+        g_autofree char *path = NULL, *logged = NULL, *counted = NULL;
 
         system_configure("[Quota]\nRuntimesPerUser=3\n");
         for (unsigned i = 0; i < 2; i++)
@@ -197,6 +198,13 @@ static void test_runtimes_quota(System *s, gconstpointer data) {
         as_user_stop(s->alice, path);
         g_free(as_user_start_shell(s->alice, "exec tail -f /dev/null"));
         start_and_fail(s->alice, NULL, "RuntimesPerUser");
+
+        /* Each refusal is counted, and written down once a minute at most. */
+        logged = system_run("journalctl --sync; journalctl -q -o cat MESSAGE_ID=" MESSAGE_ID_LIMIT_REACHED " _PID=%u RUNTIME_UID=%u | grep -c RuntimesPerUser",
+                            system_service_pid(MANAGER), as_user_get_uid(s->alice));
+        g_assert_cmpstr(g_strchomp(logged), ==, "1");
+        counted = system_run("runtimectl --system metrics | grep ^runtime_manager_start_refusals_total");
+        g_assert_cmpstr(g_strchomp(counted), ==, "runtime_manager_start_refusals_total 2");
 }
 
 /* Not for who asked, but for whom it is. */

@@ -233,12 +233,32 @@ static void test_mix(System *s, gconstpointer data) {
                 g_error("bob has got alice's project");
 }
 
+/* In her name, by journald's word; and the life of it under the id that she knows, and the name that root knows. */
+static void test_journal(System *s, gconstpointer data) {
+        g_autofree char *path = as_user_start(s->alice, "command",
+                                              options_shell("echo in-the-journal; exec sleep 1000", "{'Id': <'journaled'>, 'Journal': <true>}")),
+                        *name = system_name_of(s->alice, "journaled"), *unit = as_user_get_string(s->alice, path, "Unit"),
+                        *lines = g_strdup_printf("journalctl --sync; journalctl -q -o cat RUNTIME_ID=journaled RUNTIME_STREAM=stdout _UID=%u _SYSTEMD_UNIT=%s",
+                                                 as_user_get_uid(s->alice), unit);
+        g_autofree char *by_id = NULL, *by_name = NULL;
+
+        system_wait_output(lines, "in-the-journal");
+        as_user_stop(s->alice, path);
+        g_variant_unref(as_user_wait_ended(s->alice, path));
+        by_id = system_run("journalctl --sync; journalctl -q -o cat RUNTIME_ID=journaled -t runtime-managerd");
+        by_name = system_run("journalctl -q -o cat RUNTIME_ID=%s -t runtime-managerd", name);
+        g_assert_nonnull(strstr(by_id, "is ready"));
+        g_assert_nonnull(strstr(by_id, "ended: stopped"));
+        g_assert_cmpstr(by_id, ==, by_name);
+}
+
 int main(int argc, char *argv[]) {
         static const SystemCase cases[] = {
                 {"ids-and-groups-are-those-of-a-login", test_ids, NULL},
                 {"environment-is-that-of-the-user", test_environment, NULL},
                 {"limits-signals-and-capabilities-are-those-of-any-process", test_limits_of_processes, NULL},
                 {"no-new-privileges-is-an-option", test_no_new_privileges, NULL},
+                {"output-goes-to-the-journal-as-its-users", test_journal, NULL},
                 {"no-sandbox-and-no-fd-is-inherited", test_no_sandbox, NULL},
                 {"files-are-the-user's", test_files, NULL},
                 {"the-scope-is-below-the-user's-slice", test_slice, NULL},

@@ -222,6 +222,7 @@ static StartOptions *options_example(void) {
         options->environment = g_strdupv((char *[]){(char *) "A=1\n2", NULL});
         options->input_pipe = true;
         options->owner = OWNER_REQUIRED;
+        options->journal = true;
         options->limits.value[LIMIT_MEMORY_MAX] = 1 << 30;
         g_hash_table_insert(options->values, g_strdup("ProjectPath"), kind_value_new_path("/tmp"));
         g_hash_table_insert(options->values, g_strdup("Words"), kind_value_new_strings((const char *const[]){"x", "y", NULL}));

@@ -168,6 +168,7 @@ static void test_nothing(void) {
         g_assert_null(options->labels);
         g_assert_false(options->input_pipe);
         g_assert_false(options->no_new_privileges);
+        g_assert_false(options->journal);
         g_assert_cmpuint(options->uid, ==, 1234);
         g_assert_cmpuint(options->timeout_start_usec, ==, START_TIMEOUT_MAX_USEC);
         g_assert_cmpuint(options->timeout_setup_usec, ==, TIME_UNSET);
@@ -199,7 +200,7 @@ static void test_everything(void) {
                 "{'Id': <'a_1'>, 'Description': <'One line, ä'>, 'Labels': <{'b': '2', 'a': '1'}>, 'Command': <['/bin/sh', '', '-c']>, 'Arguments': <['x y']>,"
                 " 'Environment': <['A=1', '_B=', 'C=x=y']>, 'UnsetEnvironment': <['D']>, 'WorkingDirectory': <'/tmp'>, 'Input': <'pipe'>,"
                 " 'TimeoutStartUSec': <uint64 1>, 'TimeoutSetupUSec': <uint64 2>, 'TimeoutHandshakeUSec': <uint64 3>, 'TimeoutStopUSec': <uint64 0>,"
-                " 'RuntimeMaxUSec': <uint64 18446744073709551615>, 'RetainUSec': <uint64 0>, 'RingBytes': <uint64 65536>, 'NoNewPrivileges': <true>,"
+                " 'RuntimeMaxUSec': <uint64 18446744073709551615>, 'RetainUSec': <uint64 0>, 'RingBytes': <uint64 65536>, 'NoNewPrivileges': <true>, 'Journal': <true>,"
                 " 'MemoryMax': <uint64 1048576>, 'MemoryHigh': <uint64 18446744073709551615>, 'CPUQuotaPerSecUSec': <uint64 10000>, 'CPUWeight': <uint64 1>,"
                 " 'TasksMax': <uint64 2>, 'IOWeight': <uint64 10000>,"
                 " 'Text': <'two'>, 'Words': <['p', 'q']>, 'Flag': <true>, 'Count': <int64 -5>, 'Bytes': <uint64 7>, 'Wait': <uint64 8>, 'Place': <'/x'>}");
@@ -214,6 +215,7 @@ static void test_everything(void) {
         g_assert_cmpstr(options->working_directory, ==, "/tmp");
         g_assert_true(options->input_pipe);
         g_assert_true(options->no_new_privileges);
+        g_assert_true(options->journal);
         g_assert_cmpuint(options->timeout_start_usec, ==, 1);
         g_assert_cmpuint(options->timeout_setup_usec, ==, 2);
         g_assert_cmpuint(options->timeout_handshake_usec, ==, 3);
@@ -454,6 +456,7 @@ static void test_fingerprint_of_each_value(void) {
                 "{'RetainUSec': <uint64 1>}",
                 "{'RingBytes': <uint64 65536>}",
                 "{'NoNewPrivileges': <true>}",
+                "{'Journal': <true>}",
                 "{'MemoryMax': <uint64 1048576>}",
                 "{'MemoryHigh': <uint64 1048576>}",
                 "{'CPUQuotaPerSecUSec': <uint64 10000>}",
