@@ -350,6 +350,12 @@ void bus_answer_call(void *userdata, int error, int fd) {
         else if ((error == ENOTCONN || error == EPIPE) && sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "Interrupt"))
                 (void) sd_bus_reply_method_errorf(call, RM_ERROR_HANDSHAKE_FAILED,
                                                   "The runtime has closed the connection on which it would be interrupted; use Kill or Stop.");
+        else if (error == EOPNOTSUPP)
+                (void) sd_bus_reply_method_errorf(
+                        call, RM_ERROR_NOT_SUPPORTED,
+                        "The runtime's input is a terminal; use WriteInput, and for its end the character that means it (Ctrl-D is 4).");
+        else if (error == ENOTTY)
+                (void) sd_bus_reply_method_errorf(call, RM_ERROR_NOT_SUPPORTED, "The runtime has no terminal; start it with the option Input=\"terminal\".");
         else if (error == EINVAL)
                 (void) sd_bus_reply_method_errorf(call, SD_BUS_ERROR_INVALID_ARGS, "The kernel refused the signal.");
         else if (error == EUSERS)

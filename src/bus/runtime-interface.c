@@ -185,6 +185,17 @@ static int method_close_input(sd_bus_message *call, void *userdata, sd_bus_error
         return keep_call(call, runtime_input_close(object->runtime, bus_answer_call, sd_bus_message_ref(call), reterr));
 }
 
+static int method_resize_terminal(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
+        RuntimeObject *object = userdata;
+        uint16_t rows, columns;
+        int r;
+
+        r = sd_bus_message_read(call, "qq", &rows, &columns);
+        if (r < 0)
+                return r;
+        return keep_call(call, runtime_resize_terminal(object->runtime, rows, columns, bus_answer_call, sd_bus_message_ref(call), reterr));
+}
+
 static int method_subscribe(sd_bus_message *call, void *userdata, sd_bus_error *reterr) {
         RuntimeObject *object = userdata;
         Peer *peer = bus_get_caller(object->bus, call);
@@ -334,6 +345,7 @@ const sd_bus_vtable bus_runtime_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("OpenInput", SD_BUS_NO_ARGS, SD_BUS_RESULT("h", pipe), method_open_input, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("WriteInput", SD_BUS_ARGS("ay", bytes), SD_BUS_NO_RESULT, method_write_input, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CloseInput", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_close_input, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ResizeTerminal", SD_BUS_ARGS("q", rows, "q", columns), SD_BUS_NO_RESULT, method_resize_terminal, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Subscribe", SD_BUS_ARGS("t", after, "u", flags), SD_BUS_RESULT("t", last), method_subscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Unsubscribe", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_unsubscribe, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetLimits", SD_BUS_ARGS("a{sv}", limits), SD_BUS_NO_RESULT, method_set_limits, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -356,6 +368,7 @@ const sd_bus_vtable bus_runtime_vtable[] = {
         CONST("Labels", "a{ss}"),
         CONST("UID", "u"),
         CONST("StarterUID", "u"),
+        CONST("Input", "s"),
         CONST("StartTimestamp", "t"),
         CHANGES("State", "s"),
         CHANGES("StatusText", "s"),

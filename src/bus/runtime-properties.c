@@ -116,6 +116,10 @@ static int append_owner_name(sd_bus_message *message, const RuntimeObject *objec
         return sd_bus_message_append(message, "s", object->owner ? object->owner_name : "");
 }
 
+static int append_input(sd_bus_message *message, const RuntimeObject *object) {
+        return sd_bus_message_append(message, "s", runtime_get_input(object->runtime));
+}
+
 static const PropertyRow property_table[] = {
         {"Id", "s", append_id, 0},
         {"Kind", "s", append_kind, 0},
@@ -123,6 +127,7 @@ static const PropertyRow property_table[] = {
         {"Labels", "a{ss}", append_labels, 0},
         {"UID", "u", append_uid, 0},
         {"StarterUID", "u", append_starter_uid, 0},
+        {"Input", "s", append_input, 0},
         {"StartTimestamp", "t", append_start_timestamp, 0},
         {"State", "s", append_state, RUNTIME_PROPERTY_STATE},
         {"StatusText", "s", append_status_text, RUNTIME_PROPERTY_STATUS_TEXT},

@@ -84,8 +84,9 @@ static int read_input(sd_bus_message *message, const OptionRow *row, StartOption
         if (r < 0)
                 return r;
         options->input_pipe = strcmp(text, "pipe") == 0;
-        if (!options->input_pipe && strcmp(text, "null") != 0)
-                return option_refuse(reterr, row->name, "must be \"null\" or \"pipe\"");
+        options->input_terminal = strcmp(text, "terminal") == 0;
+        if (!options->input_pipe && !options->input_terminal && strcmp(text, "null") != 0)
+                return option_refuse(reterr, row->name, "must be \"null\", \"pipe\" or \"terminal\"");
         return 0;
 }
 

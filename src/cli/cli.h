@@ -59,6 +59,7 @@ typedef struct Verb {
 } Verb;
 
 int verb_start(Cli *cli, const Verb *verb, int argc, char **argv);
+int verb_attach(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_list(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_status(Cli *cli, const Verb *verb, int argc, char **argv);
 int verb_logs(Cli *cli, const Verb *verb, int argc, char **argv);

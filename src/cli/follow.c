@@ -19,6 +19,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "cli/console.h"
 #include "cli/format.h"
 #include "cli/input.h"
 #include "cli/json.h"
@@ -36,6 +37,7 @@ typedef struct Follow {
         const FollowOptions *options;
         Writer *writer;
         Input *input;
+        Console *console;
 
         sd_bus_slot *match_runtime, *match_owner;
         sd_bus_slot *call_subscribe, *call_properties, *call_read, *call_stop;
@@ -278,10 +280,11 @@ static int on_runtime_signal(sd_bus_message *message, void *userdata, sd_bus_err
                 if (json_read_value(message, &report) < 0)
                         report = json_object();
                 set_ended(follow, report);
-        } else if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "StateChanged"))
+        } else if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "StateChanged")) {
                 input_open(follow->input);
-        else if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputLines") ||
-                 sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputDropped"))
+                console_continue(follow->console);
+        } else if (sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputLines") ||
+                   sd_bus_message_is_signal(message, RM_RUNTIME_INTERFACE, "OutputDropped"))
                 follow->doorbell = true;
         follow_continue(follow);
         return 0;
@@ -301,6 +304,7 @@ static int on_properties(sd_bus_message *reply, void *userdata, sd_bus_error *re
         follow->subscribed = true;
         follow->doorbell = true;
         input_open(follow->input);
+        console_continue(follow->console);
         follow_continue(follow);
         return 0;
 }
@@ -392,6 +396,10 @@ void follow_block_signals(void) {
         (void) sigprocmask(SIG_BLOCK, &mask, NULL);
 }
 
+static void on_left(void *userdata) {
+        follow_exit(userdata, EXIT_OK);
+}
+
 static int follow_attach(Follow *follow) {
         static const WriterEvents writer_events = {.on_empty = on_written, .on_broken = on_broken};
         int r;
@@ -400,8 +408,12 @@ static int follow_attach(Follow *follow) {
         if (r < 0)
                 return r;
         follow->writer = writer_new(follow->event, &writer_events, follow);
-        if (follow->options->input)
-                follow->input = input_new(follow->event, follow->bus, follow->target->path, on_input_refused, follow);
+        if (follow->options->terminal) {
+                r = console_new(follow->event, follow->bus, follow->target->path, on_left, on_input_refused, follow, &follow->console);
+                if (r < 0)
+                        return r;
+        } else if (follow->options->input)
+                follow->input = input_new(follow->event, follow->bus, follow->target->path, follow->options->input_terminal, on_input_refused, follow);
         (void) signal(SIGPIPE, SIG_IGN);
         for (size_t i = 0; follow->options->owned && i < ELEMENTSOF(stop_signals); i++) {
                 r = sd_event_add_signal(follow->event, NULL, stop_signals[i], on_signal, follow);
@@ -430,6 +442,7 @@ static void follow_done(Follow *follow) {
         sd_event_source_disable_unref(follow->away_timer);
         sd_event_source_disable_unref(follow->retry_timer);
         input_free(follow->input);
+        console_free(follow->console);
         writer_free(follow->writer);
         client_detach(follow->bus, follow->event);
         json_decref(follow->report);

@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "util/names.h"
 
+#define KEY_END 0x04                    /* Ctrl-D, as long as the runtime doesn't change it */
 #define RETRY_USEC (20 * USEC_PER_MSEC) /* when the runtime hasn't read what it was sent before */
 
 enum {
@@ -16,6 +17,7 @@ enum {
 struct InputCalls {
         sd_bus *bus;
         const char *path;
+        InputCallsFilter filter;
         InputCallsRefused on_refused;
         void *userdata;
 
@@ -24,7 +26,9 @@ struct InputCalls {
         sd_bus_slot *call;
         size_t size; /* of the piece that waits or is on its way */
         bool at_end; /* there is nothing behind it */
-        bool done;   /* the end has been told, or nothing more is taken */
+        bool terminal;
+        bool last; /* the piece is the last one */
+        bool done; /* the end has been told, or nothing more is taken */
         uint8_t piece[PIECE_MAX];
 };
 
@@ -54,7 +58,7 @@ static int on_answer(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
                 refuse(calls, sd_bus_message_get_error(reply), 0);
                 return 0;
         }
-        calls->done = calls->size == 0;
+        calls->done = calls->size == 0 || calls->last;
         calls->size = 0;
         input_calls_continue(calls);
         return 0;
@@ -70,11 +74,20 @@ static int write_piece(InputCalls *calls) {
         return r < 0 ? r : sd_bus_call_async(calls->bus, &calls->call, message, on_answer, calls, 0);
 }
 
+void input_calls_set_terminal(InputCalls *calls) {
+        calls->terminal = true;
+}
+
 void input_calls_continue(InputCalls *calls) {
         int r;
 
         if (calls->call || calls->done)
                 return;
+        if (calls->size == 0 && calls->at_end && calls->terminal) {
+                calls->at_end = false;
+                calls->last = true;
+                calls->piece[calls->size++] = KEY_END;
+        }
         if (calls->size > 0)
                 r = write_piece(calls);
         else if (calls->at_end)
@@ -89,7 +102,10 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
         InputCalls *calls = userdata;
         ssize_t n = read(fd, calls->piece, sizeof(calls->piece));
 
-        if (n > 0)
+        if (n > 0 && calls->filter) {
+                calls->size = calls->filter(calls->piece, (size_t) n, calls->userdata);
+                calls->done = calls->size < (size_t) n;
+        } else if (n > 0)
                 calls->size = (size_t) n;
         else if (n == 0 || (errno != EINTR && errno != EAGAIN))
                 calls->at_end = true;
@@ -97,13 +113,14 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
         return 0;
 }
 
-InputCalls *input_calls_new(sd_event *event, sd_bus *bus, const char *path, int fd, InputCallsRefused on_refused, void *userdata) {
+InputCalls *input_calls_new(sd_event *event, sd_bus *bus, const char *path, int fd, InputCallsFilter filter, InputCallsRefused on_refused, void *userdata) {
         g_autoptr(InputCalls) calls = g_new0(InputCalls, 1);
         int r;
 
         calls->bus = bus;
         calls->path = path;
         calls->fd = fd;
+        calls->filter = filter;
         calls->on_refused = on_refused;
         calls->userdata = userdata;
         r = sd_event_add_io(event, &calls->readable, fd, EPOLLIN, on_readable, calls);

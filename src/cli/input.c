@@ -17,6 +17,7 @@ struct Input {
         sd_event *event;
         sd_bus *bus;
         const char *path;
+        bool terminal;
         InputRefused on_refused;
         void *userdata;
 
@@ -105,8 +106,10 @@ static int open_calls(Input *input) {
         in = fds[0];
         out = fds[1];
         input->opened = true;
-        input->calls = input_calls_new(input->event, input->bus, input->path, in, input->on_refused, input->userdata);
+        input->calls = input_calls_new(input->event, input->bus, input->path, in, NULL, input->on_refused, input->userdata);
         TAKE_FD(in);
+        if (input->calls && input->terminal)
+                input_calls_set_terminal(input->calls);
         return input->calls ? start_copying(input, out) : -ENOMEM;
 }
 
@@ -119,7 +122,7 @@ void input_open(Input *input) {
                 input_calls_continue(input->calls);
         if (input->opened)
                 return;
-        if (sd_bus_can_send(input->bus, SD_BUS_TYPE_UNIX_FD) == 0) {
+        if (input->terminal || sd_bus_can_send(input->bus, SD_BUS_TYPE_UNIX_FD) == 0) {
                 r = open_calls(input);
                 if (r < 0)
                         input->on_refused(&SD_BUS_ERROR_NULL, r, input->userdata);
@@ -130,12 +133,13 @@ void input_open(Input *input) {
                 input->on_refused(&SD_BUS_ERROR_NULL, r, input->userdata);
 }
 
-Input *input_new(sd_event *event, sd_bus *bus, const char *path, InputRefused on_refused, void *userdata) {
+Input *input_new(sd_event *event, sd_bus *bus, const char *path, bool terminal, InputRefused on_refused, void *userdata) {
         Input *input = g_new0(Input, 1);
 
         input->event = sd_event_ref(event);
         input->bus = bus;
         input->path = path;
+        input->terminal = terminal;
         input->on_refused = on_refused;
         input->userdata = userdata;
         return input;

@@ -6,6 +6,8 @@
  * copying, since both ends may block; it dies with us.
  */
 
+#include <stdbool.h>
+
 #include <glib.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
@@ -15,8 +17,8 @@ typedef struct Input Input;
 /* Called with the error when the runtime's input can't be had; the event loop goes on. */
 typedef void (*InputRefused)(const sd_bus_error *error, int r, void *userdata);
 
-/* The bus is attached to the event loop; SIGCHLD must be blocked. `path` is kept by the caller. */
-Input *input_new(sd_event *event, sd_bus *bus, const char *path, InputRefused on_refused, void *userdata);
+/* The bus is attached to the event loop; SIGCHLD must be blocked. terminal: it goes to one, which no pipe leads to. `path` is kept by the caller. */
+Input *input_new(sd_event *event, sd_bus *bus, const char *path, bool terminal, InputRefused on_refused, void *userdata);
 Input *input_free(Input *input);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Input, input_free)
 

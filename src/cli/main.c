@@ -19,6 +19,7 @@ static const Verb verbs[] = {
         {"status", N_("ID..."), N_("Show a runtime"), verb_status},
         {"logs", N_("ID"), N_("Show what a runtime has printed"), verb_logs},
         {"report", N_("ID..."), N_("Show how runtimes ended"), verb_report},
+        {"attach", N_("ID"), N_("Use a runtime's input and output, or its terminal"), verb_attach},
         {"wait", N_("ID"), N_("Wait until a runtime is ready or has ended"), verb_wait},
         {"stop", N_("ID..."), N_("Stop runtimes"), verb_stop},
         {"kill", N_("ID..."), N_("Send a signal to runtimes"), verb_kill},

@@ -37,7 +37,7 @@ static const CommonOption common_options[] = {
         {"Environment", "as", MEANING_ENVIRONMENT, N_("NAME=VALUE, or NAME; may be repeated (or -E)")},
         {"UnsetEnvironment", "as", MEANING_PLAIN, N_("NAME; may be repeated")},
         {"WorkingDirectory", "s", MEANING_PATH, N_("a directory; default: the kind's, or the home directory")},
-        {"Input", "s", MEANING_PLAIN, N_("null or pipe; with --follow, pipe hands on standard input")},
+        {"Input", "s", MEANING_PLAIN, N_("null, pipe or terminal; with --follow, pipe hands on standard input")},
         {"Owner", "s", MEANING_PLAIN, N_("none, caller or required: whether it ends when its owner leaves the bus")},
         {"OwnerName", "s", MEANING_PLAIN, N_("what people call the owner")},
         {"OwnerTimeoutUSec", "t", MEANING_TIME, N_("how long a required owner may take to come")},

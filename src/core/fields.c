@@ -57,6 +57,7 @@ static json_t *to_json(const Field *field, const void *member) {
         case FIELD_STRV:
                 return fields_from_strv(*(char **const *) member);
         case FIELD_BOOL:
+        case FIELD_FLAG:
                 return json_boolean(*(const bool *) member);
         case FIELD_INT:
                 return json_integer(*(const int *) member);
@@ -70,9 +71,14 @@ static json_t *to_json(const Field *field, const void *member) {
 }
 
 int fields_write(json_t *object, const Field *fields, size_t n_fields, const void *container) {
-        for (size_t i = 0; i < n_fields; i++)
-                if (json_object_set_new(object, fields[i].name, to_json(&fields[i], (const char *) container + fields[i].offset)) < 0)
+        for (size_t i = 0; i < n_fields; i++) {
+                const void *member = (const char *) container + fields[i].offset;
+
+                if (fields[i].type == FIELD_FLAG && !*(const bool *) member)
+                        continue;
+                if (json_object_set_new(object, fields[i].name, to_json(&fields[i], member)) < 0)
                         return -EINVAL;
+        }
         return 0;
 }
 
@@ -126,6 +132,9 @@ static int from_json(const json_t *value, const Field *field, void *member) {
         case FIELD_STRV:
                 return read_strv(value, member);
         case FIELD_BOOL:
+        case FIELD_FLAG:
+                if (field->type == FIELD_FLAG && !value)
+                        value = json_false();
                 if (!json_is_boolean(value))
                         return -EBADMSG;
                 *(bool *) member = json_is_true(value);

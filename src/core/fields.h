@@ -12,6 +12,7 @@ typedef enum FieldType {
         FIELD_NULL_STRING, /* char *, may be NULL */
         FIELD_STRV,        /* char **, may be NULL */
         FIELD_BOOL,        /* bool */
+        FIELD_FLAG,        /* bool, absent when it is false: what older versions have no member for */
         FIELD_INT,         /* int, pid_t, uid_t: 32 bits, from 0 */
         FIELD_UINT64,      /* uint64_t, int64_t */
         FIELD_ENUM,        /* by name */

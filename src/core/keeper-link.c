@@ -482,3 +482,17 @@ int keeper_link_input_open(KeeperLink *link, KeeperReplyFunc reply, void *userda
 int keeper_link_input_close(KeeperLink *link, KeeperReplyFunc reply, void *userdata) {
         return keeper_link_request(link, LINK_INPUT_CLOSE, reply, userdata);
 }
+
+int keeper_link_resize(KeeperLink *link, uint16_t rows, uint16_t columns, KeeperReplyFunc reply, void *userdata) {
+        struct link_resize message = {.type = LINK_RESIZE, .rows = rows, .columns = columns};
+        int r;
+
+        if (!link->greeted)
+                return -EAGAIN;
+        if (link->version < LINK_VERSION_OUTPUT)
+                return -EOPNOTSUPP;
+        r = keeper_link_begin(link, reply, userdata, &message.cookie);
+        if (r < 0)
+                return r;
+        return keeper_link_end(link, message.cookie, keeper_link_post(link, &message, sizeof(message), NULL, 0));
+}

@@ -51,4 +51,6 @@ int keeper_link_output_open(KeeperLink *link, uint64_t after, uint32_t flags, Ke
 int keeper_link_output_release(KeeperLink *link);
 int keeper_link_input_write(KeeperLink *link, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata);
 int keeper_link_input_open(KeeperLink *link, KeeperReplyFunc reply, void *userdata);
+/* The reply: also ENOTTY. -EOPNOTSUPP: the keeper is of an older version. */
+int keeper_link_resize(KeeperLink *link, uint16_t rows, uint16_t columns, KeeperReplyFunc reply, void *userdata);
 int keeper_link_input_close(KeeperLink *link, KeeperReplyFunc reply, void *userdata);

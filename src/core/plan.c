@@ -80,6 +80,9 @@ static int plan_make_environment(Plan *plan, const Kind *kind, const StartOption
         environment = options->user ? user_environment(options->user) : plan_base_environment();
         for (char **name = options->unset_environment; name && *name; name++)
                 environment = g_environ_unsetenv(environment, *name);
+        /* The service has none, or one that isn't meant. */
+        if (options->input_terminal)
+                environment = g_environ_setenv(environment, "TERM", "xterm-256color", TRUE);
         environment = environment_apply(environment, of_kind);
         environment = environment_apply(environment, options->environment);
         environment = g_environ_setenv(environment, RM_ENV_ID, context->id, TRUE);

@@ -70,7 +70,9 @@ static void spec_add_requirements(const Runtime *runtime, SpecBuilder *spec) {
 int runtime_make_spec(Runtime *runtime, const RuntimeParameters *parameters) {
         const struct spec_header header = {
                 .version = SPEC_VERSION,
-                .input = runtime->options->input_pipe ? SPEC_INPUT_PIPE : SPEC_INPUT_NULL,
+                .input = runtime->options->input_terminal ? SPEC_INPUT_TERMINAL
+                         : runtime->options->input_pipe   ? SPEC_INPUT_PIPE
+                                                          : SPEC_INPUT_NULL,
                 .transport = runtime_transport(runtime),
                 .flags = (runtime->options->no_new_privileges ? SPEC_NO_NEW_PRIVILEGES : 0) | (runtime->context->many_users ? SPEC_LISTEN | SPEC_LOOK_UP : 0),
                 .leftover_usec = runtime->stop_timeout_usec,

@@ -336,6 +336,8 @@ void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason) {
 }
 
 static int refuse_request(int r, sd_bus_error *reterr) {
+        if (r == -EOPNOTSUPP)
+                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime was started by an older version of this service; restart it.");
         if (r == -ENOBUFS)
                 return sd_bus_error_set(reterr, RM_ERROR_WOULD_BLOCK, "The runtime hasn't taken what it was sent before; try again later.");
         if (r < 0)
@@ -372,8 +374,8 @@ int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, s
 }
 
 static int runtime_check_input(Runtime *runtime, sd_bus_error *reterr) {
-        if (!runtime->options->input_pipe)
-                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime has no input; start it with the option Input=\"pipe\".");
+        if (!runtime->options->input_pipe && !runtime->options->input_terminal)
+                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime has no input; start it with the option Input, \"pipe\" or \"terminal\".");
         if (!runtime->link || runtime->main_pid == 0 || !runtime_is_main_command(runtime, runtime->command))
                 return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The command of the runtime \"%s\" doesn't run (state %s).", runtime->options->id,
                                          runtime_state_to_string(runtime->state));
@@ -408,6 +410,21 @@ int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata,
         if (r < 0)
                 return r;
         return refuse_request(keeper_link_input_close(runtime->link, reply, userdata), reterr);
+}
+
+int runtime_resize_terminal(Runtime *runtime, uint16_t rows, uint16_t columns, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        int r;
+
+        r = runtime_check_input(runtime, reterr);
+        if (r < 0)
+                return r;
+        if (rows == 0 || columns == 0)
+                return sd_bus_error_set(reterr, SD_BUS_ERROR_INVALID_ARGS, "A terminal has at least one row and one column.");
+        return refuse_request(keeper_link_resize(runtime->link, rows, columns, reply, userdata), reterr);
+}
+
+const char *runtime_get_input(const Runtime *runtime) {
+        return runtime->options->input_terminal ? "terminal" : runtime->options->input_pipe ? "pipe" : "null";
 }
 
 int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr) {

@@ -139,6 +139,9 @@ int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, s
 int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
+/* "null", "pipe" or "terminal". */
+const char *runtime_get_input(const Runtime *runtime);
+int runtime_resize_terminal(Runtime *runtime, uint16_t rows, uint16_t columns, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 /* flags: of OpenOutput. What has ended is read from the ring: reply is then called before it returns. */
 int runtime_output_open(Runtime *runtime, uint64_t after, uint32_t flags, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);

@@ -381,7 +381,8 @@ void scope_bus_remove_folder(ScopeBus *bus, const char *unit) {
                 (void) send_unit(bus, SPAWNER_REMOVE, unit);
 }
 
-/* When the service is stopped, its spawner is stopped after it. If it can't be asked, then because it died or is being restarted too: in doubt runtimes live. */
+/* When the service is stopped, its spawner is stopped after it. If it can't be asked, then because it died or is being restarted too: in doubt runtimes live.
+ */
 static int on_restart_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         scope_bus_end_ask(userdata, true);
         return 0;

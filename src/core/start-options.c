@@ -97,7 +97,7 @@ static void add_values(GString *text, GHashTable *values) {
 }
 
 void start_options_seal(StartOptions *options) {
-        const uint64_t numbers[] = {options->input_pipe,
+        const uint64_t numbers[] = {options->input_pipe + 2U * options->input_terminal,
                                     options->no_new_privileges,
                                     options->timeout_start_usec,
                                     options->timeout_setup_usec,
@@ -145,6 +145,8 @@ static const Field option_fields[] = {
         FIELD(StartOptions, STRV, unset_environment),
         FIELD(StartOptions, NULL_STRING, working_directory),
         FIELD(StartOptions, BOOL, input_pipe),
+        FIELD(StartOptions, FLAG, input_terminal),
+        FIELD(StartOptions, FLAG, journal),
         FIELD_OF(StartOptions, owner, owner_mode_names),
         FIELD(StartOptions, NULL_STRING, owner_name),
         FIELD(StartOptions, UINT64, owner_timeout_usec),
@@ -237,22 +239,6 @@ static int values_from_json(json_t *object, GHashTable *values) {
         return 0;
 }
 
-/* Records of versions that didn't know it haven't got it. */
-static int journal_to_record(json_t *record, const StartOptions *options) {
-        return options->journal ? json_object_set_new(record, "journal", json_true()) : 0;
-}
-
-static int journal_from_record(json_t *record, StartOptions *options) {
-        const json_t *journal = json_object_get(record, "journal");
-
-        if (!journal)
-                return 0;
-        if (!json_is_true(journal))
-                return -EBADMSG;
-        options->journal = true;
-        return json_object_del(record, "journal");
-}
-
 /* The service of the session bus has no need of them, and its records are as they were before there were others. */
 static int user_to_record(json_t *record, const StartOptions *options) {
         if (!options->user)
@@ -284,7 +270,7 @@ int start_options_to_record(const StartOptions *options, json_t **ret) {
         json_t *record = json_object();
 
         if (fields_write(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 || user_to_record(record, options) < 0 ||
-            journal_to_record(record, options) < 0 || json_object_set_new(record, "limits", limit_set_to_record(&options->limits)) < 0 ||
+            json_object_set_new(record, "limits", limit_set_to_record(&options->limits)) < 0 ||
             json_object_set_new(record, "values", values_to_json(options->values)) < 0) {
                 json_decref(record);
                 return -EINVAL;
@@ -297,7 +283,7 @@ int start_options_from_record(json_t *record, StartOptions **ret) {
         g_autoptr(StartOptions) options = start_options_new(0);
 
         if (!json_is_object(record) || fields_read(record, option_fields, G_N_ELEMENTS(option_fields), options) < 0 || user_from_record(record, options) < 0 ||
-            journal_from_record(record, options) < 0 || limit_set_from_record(json_object_get(record, "limits"), &options->limits) < 0 ||
+            limit_set_from_record(json_object_get(record, "limits"), &options->limits) < 0 ||
             values_from_json(json_object_get(record, "values"), options->values) < 0 || json_object_size(record) != 2)
                 return -EBADMSG;
         /* Pairs. */

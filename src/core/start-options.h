@@ -32,7 +32,8 @@ typedef struct StartOptions {
         char **environment;
         char **unset_environment;
         char *working_directory;
-        bool input_pipe;
+        bool input_pipe;     /* neither: /dev/null */
+        bool input_terminal; /* a terminal, for its output too */
         OwnerMode owner;
         char *owner_name;
         uint64_t owner_timeout_usec;

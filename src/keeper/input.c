@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "keeper/terminal.h"
+
 /* The buffer is ours; the pipe itself needs no more than a page, and a uid may only have so many. */
 #define INPUT_PIPE_SIZE 4096
 
@@ -33,6 +35,11 @@ int input_open(Input *input, int *ret_read_fd) {
         input->fd = fds[1];
         *ret_read_fd = fds[0];
         return 0;
+}
+
+void input_open_terminal(Input *input, int master_fd) {
+        input->fd = master_fd;
+        input->terminal = true;
 }
 
 void input_close(Input *input) {
@@ -122,6 +129,8 @@ int input_duplicate(Input *input) {
         r = input_check(input);
         if (r < 0)
                 return r;
+        if (input->terminal)
+                return -EOPNOTSUPP;
 
         /* A pipe without a name opens at once, reader or not. */
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", input->fd);
@@ -137,7 +146,18 @@ int input_request_close(Input *input) {
                 return 0; /* it is closed, as asked */
         if (r < 0)
                 return r;
+        if (input->terminal)
+                return -EOPNOTSUPP; /* which character means its end is the runtime's affair */
         input->closing = true;
         input_flush(input);
         return 0;
+}
+
+int input_resize(Input *input, uint16_t rows, uint16_t columns) {
+        int r;
+
+        r = input_check(input);
+        if (r < 0)
+                return r;
+        return input->terminal ? terminal_resize(input->fd, rows, columns) : -ENOTTY;
 }

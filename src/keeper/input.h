@@ -8,6 +8,7 @@
 
 typedef struct Input {
         int fd;          /* write end, -EBADF before and after */
+        bool terminal;   /* fd is the master of one, which can read too: it isn't given away */
         bool ended;      /* there was a pipe and it is closed, or there will never be one */
         bool closing;    /* closed behind what is buffered */
         uint8_t *buffer; /* LIMIT_INPUT bytes, when first needed */
@@ -19,12 +20,16 @@ void input_init(Input *input);
 
 /* Makes the pipe; the read end is the caller's, to give away and close. */
 int input_open(Input *input, int *ret_read_fd);
+/* The same with a terminal's master, which is taken. */
+void input_open_terminal(Input *input, int master_fd);
 void input_close(Input *input);
 
 void input_prepare_poll(const Input *input, struct pollfd *fd);
 void input_process(Input *input, const struct pollfd *fd);
 
-/* The three requests. 0, or -ENOTCONN before there is a pipe, -EPIPE when it is closed, -EAGAIN when it is full. */
+/* The requests. 0, or -ENOTCONN before there is a pipe, -EPIPE when it is closed, -EAGAIN when it is full; -EOPNOTSUPP: not with a terminal, -ENOTTY: only with
+ * one. */
 int input_write(Input *input, const void *bytes, size_t size);
 int input_duplicate(Input *input);
 int input_request_close(Input *input);
+int input_resize(Input *input, uint16_t rows, uint16_t columns);

@@ -14,6 +14,9 @@
 
 #include "keeper/clock.h"
 
+/* More than the kernel holds for a terminal's master. */
+#define TERMINAL_PENDING_MAX (256 * 1024)
+
 /* Gathers the line until its last part, since its parts are an accident of time, and matches it then. */
 static void match_part(OutputStream *stream, uint16_t flags, uint64_t number, const void *text, size_t size) {
         Output *output = stream->output;
@@ -121,6 +124,15 @@ int output_open(Output *output, bool setup, int *ret_output_fd, int *ret_error_f
         return 0;
 }
 
+void output_open_terminal(Output *output, int master_fd) {
+        OutputStream *stream = &output->streams[0];
+
+        stream->stream = RING_STREAM_STDOUT;
+        stream->fd = master_fd;
+        stream->terminal = true;
+        stream->splitter.patience_usec = LINE_SPLITTER_TERMINAL_USEC;
+}
+
 /* How much of a stream may be read. */
 static size_t allowance(const Output *output) {
         return readers_allowance(output->readers, output->streams[0].splitter.size + output->streams[1].splitter.size);
@@ -164,6 +176,7 @@ static size_t read_stream(OutputStream *stream, void *buffer, size_t size) {
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return 0;
+        /* Of a terminal that nobody has open any more, with EIO. */
         if (n <= 0) {
                 stream->fd = fd_close(stream->fd);
                 line_splitter_end(&stream->splitter);
@@ -199,7 +212,10 @@ void output_drain(Output *output, void *buffer, size_t size) {
 
                 if (stream->fd < 0)
                         continue;
-                if (ioctl(stream->fd, FIONREAD, &pending) < 0)
+                /* The kernel counts what a terminal holds only when it is read. */
+                if (stream->terminal)
+                        pending = TERMINAL_PENDING_MAX;
+                else if (ioctl(stream->fd, FIONREAD, &pending) < 0)
                         pending = 0;
                 while (pending > 0 && stream->fd >= 0) {
                         size_t n = read_stream(stream, buffer, MIN_OF((size_t) pending, size));

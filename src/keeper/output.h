@@ -17,6 +17,7 @@ typedef struct OutputStream {
         Output *output;
         int fd; /* read end, -EBADF once it has ended */
         enum ring_stream stream;
+        bool terminal;
         LineSplitter splitter;
         size_t match_size; /* of the line so far; above OUTPUT_MATCH_MAX: too long to match */
         char match[OUTPUT_MATCH_MAX + 1];
@@ -41,6 +42,9 @@ int output_watch_for(Output *output, const char *pattern);
 
 /* Makes the pipes of a command: one for both streams of a setup step. The write ends are the caller's. */
 int output_open(Output *output, bool setup, int *ret_output_fd, int *ret_error_fd);
+
+/* The same with a terminal's master, which is taken: one stream, stdout. */
+void output_open_terminal(Output *output, int master_fd);
 
 void output_prepare_poll(const Output *output, struct pollfd *fds);
 uint64_t output_deadline(const Output *output);

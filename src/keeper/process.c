@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -78,6 +79,8 @@ static __attribute__((noreturn)) void run_child(const ProcessStart *start, pid_t
         r = place_streams(start);
         if (r < 0)
                 fail(status_fd, LINK_STAGE_STDIO, -r);
+        if (start->terminal && ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0)
+                fail(status_fd, LINK_STAGE_STDIO, errno);
         if (start->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0)
                 fail(status_fd, LINK_STAGE_PROCESS, errno);
         if (chdir(start->working_directory ?: "/") < 0)

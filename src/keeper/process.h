@@ -13,7 +13,8 @@ typedef struct ProcessStart {
         const PlanCommand *command;
         const char *working_directory;
         bool no_new_privileges;
-        int input_fd; /* -EBADF: /dev/null */
+        bool terminal; /* input_fd is one, and becomes its controlling terminal */
+        int input_fd;  /* -EBADF: /dev/null */
         int output_fd;
         int error_fd;
         int protocol_read_fd; /* both or none */

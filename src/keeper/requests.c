@@ -137,6 +137,12 @@ static int on_output_release(Keeper *keeper, const void *message, size_t size) {
         return 0;
 }
 
+static int on_resize(Keeper *keeper, const void *message, size_t size) {
+        const struct link_resize *resize = message;
+
+        return reply(keeper, resize->cookie, input_resize(&keeper->input, resize->rows, resize->columns), -EBADF);
+}
+
 static int on_collect(Keeper *keeper, const void *message, size_t size) {
         command_collect(keeper);
         return 0;
@@ -158,6 +164,7 @@ static const struct {
         [LINK_COLLECT - LINK_RUN] = {sizeof(uint32_t), false, on_collect},
         [LINK_OUTPUT_OPEN - LINK_RUN] = {sizeof(struct link_output_open), false, on_output_open},
         [LINK_OUTPUT_RELEASE - LINK_RUN] = {sizeof(uint32_t), false, on_output_release},
+        [LINK_RESIZE - LINK_RUN] = {sizeof(struct link_resize), false, on_resize},
 };
 
 static int dispatch(Keeper *keeper, const void *message, size_t size) {

@@ -14,6 +14,7 @@
 #include "keeper/executable.h"
 #include "keeper/process.h"
 #include "keeper/socket.h"
+#include "keeper/terminal.h"
 #include "util/names.h"
 
 static int listen_for_daemon(Keeper *keeper) {
@@ -104,13 +105,37 @@ static void close_ends(RuntimeEnds *ends) {
         fd_close(ends->protocol_write);
 }
 
+/* Input and output each hold its master, so that each can be closed by itself. */
+static int open_terminal(Keeper *keeper, RuntimeEnds *ends) {
+        _cleanup_close_ int master_fd = -EBADF, slave_fd = -EBADF, input_fd = -EBADF;
+        int r;
+
+        r = terminal_open(&master_fd, &slave_fd);
+        if (r < 0)
+                return r;
+        input_fd = fcntl(master_fd, F_DUPFD_CLOEXEC, 0);
+        if (input_fd < 0)
+                return -errno;
+        ends->output = fcntl(slave_fd, F_DUPFD_CLOEXEC, 0);
+        ends->error = fcntl(slave_fd, F_DUPFD_CLOEXEC, 0);
+        if (ends->output < 0 || ends->error < 0)
+                return -errno;
+        ends->input = TAKE_FD(slave_fd);
+        input_open_terminal(&keeper->input, TAKE_FD(input_fd));
+        output_open_terminal(&keeper->output, TAKE_FD(master_fd));
+        return 0;
+}
+
 /* Only the command itself has input and a way to talk to the daemon: a setup step could say READY=1 in its stead. */
 static int open_ends(Keeper *keeper, bool setup, RuntimeEnds *ends, enum link_stage *ret_stage) {
         const struct spec_header *header = keeper->plan.spec.header;
         int r;
 
         *ret_stage = LINK_STAGE_STDIO;
-        r = output_open(&keeper->output, setup, &ends->output, &ends->error);
+        if (!setup && header->input == SPEC_INPUT_TERMINAL)
+                r = open_terminal(keeper, ends);
+        else
+                r = output_open(&keeper->output, setup, &ends->output, &ends->error);
         if (r < 0 || setup)
                 return r;
 
@@ -118,7 +143,7 @@ static int open_ends(Keeper *keeper, bool setup, RuntimeEnds *ends, enum link_st
                 r = input_open(&keeper->input, &ends->input);
                 if (r < 0)
                         return r;
-        } else
+        } else if (header->input == SPEC_INPUT_NULL)
                 input_close(&keeper->input);
 
         switch ((enum spec_transport) header->transport) {
@@ -195,6 +220,7 @@ int start_process(Keeper *keeper, enum link_stage *ret_stage) {
                 .command = &command,
                 .working_directory = keeper->plan.working_directory,
                 .no_new_privileges = (keeper->plan.spec.header->flags & SPEC_NO_NEW_PRIVILEGES) != 0,
+                .terminal = !command.setup && keeper->plan.spec.header->input == SPEC_INPUT_TERMINAL,
                 .input_fd = ends.input,
                 .output_fd = ends.output,
                 .error_fd = ends.error,

@@ -13,6 +13,7 @@ void line_splitter_init(LineSplitter *splitter, LineSplitterEmit emit, void *use
         splitter->userdata = userdata;
         splitter->size = 0;
         splitter->open = false;
+        splitter->patience_usec = LINE_SPLITTER_PATIENCE_USEC;
         splitter->deadline_usec = USEC_INFINITY;
         splitter->realtime_usec = 0;
 }
@@ -110,7 +111,7 @@ void line_splitter_feed(LineSplitter *splitter, const void *bytes, size_t size, 
                         splitter->deadline_usec = USEC_INFINITY;
                         n++;
                 } else if (splitter->deadline_usec == USEC_INFINITY)
-                        splitter->deadline_usec = monotonic_usec + LINE_SPLITTER_PATIENCE_USEC;
+                        splitter->deadline_usec = monotonic_usec + splitter->patience_usec;
                 next += n;
                 size -= n;
         }

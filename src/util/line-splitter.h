@@ -13,6 +13,8 @@
 
 /* After this long without its newline, what there is of a line is told as a part: a prompt, a progress bar. */
 #define LINE_SPLITTER_PATIENCE_USEC (50 * USEC_PER_MSEC)
+/* Of a terminal, where somebody waits for the echo of a key. */
+#define LINE_SPLITTER_TERMINAL_USEC (2 * USEC_PER_MSEC)
 
 typedef void (*LineSplitterEmit)(void *userdata, uint16_t flags, uint64_t realtime_usec, const void *text, size_t size);
 
@@ -21,6 +23,7 @@ typedef struct LineSplitter {
         void *userdata;
         size_t size;            /* bytes of the unfinished line that have not been emitted */
         bool open;              /* parts of this line have been emitted, all PARTIAL so far */
+        uint64_t patience_usec; /* may be changed after line_splitter_init() */
         uint64_t deadline_usec; /* CLOCK_MONOTONIC when they are emitted as a part, or USEC_INFINITY */
         uint64_t realtime_usec; /* when the last of them came */
         uint8_t bytes[LIMIT_LINE];

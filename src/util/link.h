@@ -43,7 +43,7 @@
 #include "util/limits.h"
 #include "util/macro.h"
 
-/* 1: no effect numbers; 2: no pipes of output. A daemon speaks to keepers of LINK_VERSION_OLDEST and newer; a keeper has the version
+/* 1: no effect numbers; 2: no pipes of output, no terminals. A daemon speaks to keepers of LINK_VERSION_OLDEST and newer; a keeper has the version
  * that it was built with. */
 #define LINK_VERSION 3U
 #define LINK_VERSION_OLDEST 1U
@@ -76,11 +76,12 @@ enum link_type {
         LINK_ACKNOWLEDGE,    /* struct link_acknowledge */
         LINK_WATCH,          /* struct link_watch */
         LINK_INPUT_WRITE,    /* struct link_request, then bytes: all or -EAGAIN, -EPIPE once closed; answered */
-        LINK_INPUT_OPEN,     /* struct link_request; answered with a write end of the input pipe */
-        LINK_INPUT_CLOSE,    /* struct link_request; answered */
+        LINK_INPUT_OPEN,     /* struct link_request; answered with a write end of the input pipe; EOPNOTSUPP: it is a terminal */
+        LINK_INPUT_CLOSE,    /* struct link_request; answered; EOPNOTSUPP: it is a terminal */
         LINK_COLLECT,        /* uint32_t type alone: the daemon has the record, or wants it now (see above) */
         LINK_OUTPUT_OPEN,    /* struct link_output_open; answered with the read end of a pipe that the keeper writes */
         LINK_OUTPUT_RELEASE, /* uint32_t type alone: the runtime is being stopped, and no reader may hold it back any more */
+        LINK_RESIZE,         /* struct link_resize; answered, with ENOTTY if there is no terminal */
 };
 
 /* Where the start of a process failed. The names (link_stage_to_string) are part of the messages that a client sees. */
@@ -248,6 +249,15 @@ struct link_output_open {
         uint32_t flags; /* of OpenOutput: output-frame.h */
         uint32_t zero;
         uint64_t after;
+};
+
+/* Not in versions 1 and 2. */
+struct link_resize {
+        uint32_t type;
+        uint32_t cookie;
+        uint16_t rows;
+        uint16_t columns;
+        uint32_t zero;
 };
 
 /* Sends one message: head, then body (may be NULL, 0), with fd unless negative. 0, -EAGAIN if the socket is full, or negative errno. Never raises SIGPIPE. */

@@ -18,6 +18,7 @@
 enum spec_input {
         SPEC_INPUT_NULL = 0,
         SPEC_INPUT_PIPE,
+        SPEC_INPUT_TERMINAL, /* a pseudo terminal, for both outputs too; of the command, not of setup steps */
 };
 
 enum spec_transport {

@@ -489,6 +489,14 @@ int runtime_input_open(Runtime *runtime, KeeperReplyFunc reply, void *userdata, 
         return -EOPNOTSUPP;
 }
 
+int runtime_resize_terminal(Runtime *runtime, uint16_t rows, uint16_t columns, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
+        return -EOPNOTSUPP;
+}
+
+const char *runtime_get_input(const Runtime *runtime) {
+        return "null";
+}
+
 int runtime_input_close(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr) {
         return -EOPNOTSUPP;
 }

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* attach: a runtime's terminal on ours, and its input and output where there is none. */
+
+#include "cli.h"
+
+#include <string.h>
+
+#include "util/names.h"
+
+static void start(Harness *h, const char *id, const char *input, const char *script) {
+        g_autofree char *options = g_strdup_printf("{'Id': <'%s'>, 'Input': <'%s'>}", id, input);
+
+        harness_start_daemon(h, NULL);
+        g_free(client_start(h->client, "command", options_shell(script, "%s", options)));
+}
+
+static void test_a_shell_on_a_terminal(Harness *h) {
+        g_autoptr(Terminal) terminal = NULL;
+        g_autofree char *id = harness_id("attach");
+
+        start(h, id, "terminal", "PS1='shell> ' exec sh -i");
+        terminal = terminal_new(h, 101, 33, NULL, "attach", id, NULL);
+        terminal_wait(terminal, "Press Ctrl-]");
+        terminal_type(terminal, "stty size; tty\r");
+        terminal_wait(terminal, "33 101");
+        terminal_wait(terminal, "/dev/pts/");
+        terminal_type(terminal, "echo one; sleep 1000\r");
+        terminal_wait(terminal, "one");
+        terminal_type(terminal, "\003");
+        terminal_wait(terminal, "shell> ");
+        terminal_type(terminal, "\035");
+        terminal_wait(terminal, "which goes on");
+        g_assert_cmpint(terminal_wait_exit(terminal), ==, 0);
+        terminal_assert_unchanged(terminal);
+}
+
+static void test_coming_back_and_its_end(Harness *h) {
+        g_autoptr(Terminal) terminal = NULL;
+        g_autofree char *id = harness_id("attach");
+
+        start(h, id, "terminal", "echo question; read -r answer; exit 7");
+        terminal = terminal_new(h, 80, 24, NULL, "attach", "-q", id, NULL);
+        terminal_wait(terminal, "question");
+        terminal_type(terminal, "answer\r");
+        g_assert_cmpint(terminal_wait_exit(terminal), ==, 7);
+        terminal_assert_unchanged(terminal);
+}
+
+/* Words of a script, which has no terminal. */
+static void test_no_terminal_of_ours(Harness *h) {
+        g_autofree char *id = harness_id("attach"), *out = NULL, *err = NULL;
+
+        start(h, id, "terminal", "echo question; cat");
+        cli_run(h, 0, &out, &err, "attach", id, NULL);
+        assert_contains(out, "question");
+        assert_contains(err, "success");
+}
+
+static void test_no_input(Harness *h) {
+        g_autofree char *id = harness_id("attach"), *out = NULL, *err = NULL;
+
+        start(h, id, "null", "echo here; exit 3");
+        cli_run(h, 3, &out, &err, "attach", id, NULL);
+        g_assert_cmpstr(out, ==, "here\n");
+        assert_contains(err, "has no input");
+}
+
+static void test_no_json(Harness *h) {
+        g_autofree char *id = harness_id("attach"), *err = NULL;
+
+        start(h, id, "null", "sleep 1000");
+        err = cli_fails(h, 2, "attach", "--json=short", id, NULL);
+        assert_contains(err, "logs --follow --json");
+}
+
+int main(int argc, char *argv[]) {
+        static const HarnessCase cases[] = {
+                {"a-shell-on-a-terminal", test_a_shell_on_a_terminal},
+                {"coming-back-and-its-end", test_coming_back_and_its_end},
+                {"no-terminal-of-ours", test_no_terminal_of_ours},
+                {"no-input", test_no_input},
+                {"no-json", test_no_json},
+        };
+
+        return harness_main(argc, argv, "cli-attach", cases, G_N_ELEMENTS(cases));
+}
