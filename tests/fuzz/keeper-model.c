@@ -290,6 +290,7 @@ static void hear_message(const uint64_t *message, size_t size, int fd) {
         case LINK_COLLECT:
         case LINK_OUTPUT_OPEN:
         case LINK_OUTPUT_RELEASE:
+        case LINK_RESIZE:
                 g_assert_not_reached();
         }
 }
