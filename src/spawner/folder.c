@@ -52,13 +52,21 @@ static Removal *removal_free(Removal *removal) {
         return NULL;
 }
 
+/* What can't be changed tells itself when it is opened or moved. */
+static void make_mine(int fd, const char *name) {
+        int r;
+
+        r = fchmodat(fd, name, 0700, 0);
+        (void) r;
+}
+
 /* In the child, as the user. Each folder below the top is emptied, those in it moved up to the top: however deep it is, two are open at a time. */
 static int empty_below(int top_fd, const char *name, unsigned *n_moved) {
         DIR *dir;
         struct dirent *entry;
         int fd;
 
-        (void) fchmodat(top_fd, name, 0700, 0);
+        make_mine(top_fd, name);
         fd = openat(top_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
@@ -75,7 +83,7 @@ static int empty_below(int top_fd, const char *name, unsigned *n_moved) {
                 if (unlinkat(fd, entry->d_name, 0) >= 0 || unlinkat(fd, entry->d_name, AT_REMOVEDIR) >= 0)
                         continue;
                 /* Who moves a folder must be able to write to it. */
-                (void) fchmodat(fd, entry->d_name, 0700, 0);
+                make_mine(fd, entry->d_name);
                 (void) snprintf(to, sizeof(to), ".moved-%u", *n_moved);
                 if (renameat2(fd, entry->d_name, top_fd, to, RENAME_NOREPLACE) >= 0 || errno == EEXIST)
                         (*n_moved)++;

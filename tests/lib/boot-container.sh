@@ -5,12 +5,14 @@
 # kernel. Sourced by it; returns when the container has ended.
 
 boot() {
-        local binds=("--bind=$io:$inside") i container deadline=$((SECONDS + 60))
+        local binds=("--bind=$io:$inside") network=(--private-network) i container deadline=$((SECONDS + 60))
 
         for ((i = 0; i < ${#views[@]}; i++)); do
                 binds+=("--bind=${views[i]}:${places[i]}")
         done
-        systemd-nspawn --register=no --keep-unit --quiet --directory="$root" --private-network --link-journal=no --hostname=with-system \
+        # One that fetches packages; and namespaces with networks of their own are made in it, too.
+        [ "$base" = / ] || network=(--resolv-conf=replace-host --capability=CAP_NET_ADMIN)
+        systemd-nspawn --register=no --keep-unit --quiet --directory="$root" "${network[@]}" --link-journal=no --hostname=with-system \
                 --console=pipe "${binds[@]}" \
                 --boot systemd.unit=with-system.target systemd.firstboot=off </dev/null >"$top/log" 2>&1 &
         container=$!

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# PID 1 of the namespaces that with-system and with-vm make: lays out the
-# machine's root as overlays with everything written in memory, installs the
-# build into it, boots it, passes on what the command prints and exits with its
-# code.
+# PID 1 of the namespaces that with-system, with-vm and with-fresh make: lays out
+# the machine's root as overlays with everything written in memory, installs the
+# build into it (a fresh one gets a clone), boots it, passes on what the command
+# prints and exits with its code.
 #
 # Usage, with the options in WITH_SYSTEM_*: system-init.sh NAME=VALUE... -- COMMAND...
 
@@ -13,7 +13,7 @@ cwd=$PWD
 source_dir=$WITH_SYSTEM_SOURCE build_dir=$WITH_SYSTEM_BUILD
 user=$WITH_SYSTEM_USER results=$WITH_SYSTEM_RESULTS install=$WITH_SYSTEM_INSTALL
 # shellcheck disable=SC2034 # for boot-*.sh
-machine=$WITH_SYSTEM_MACHINE boots=$WITH_SYSTEM_BOOTS time_limit=$WITH_SYSTEM_TIME_LIMIT
+machine=$WITH_SYSTEM_MACHINE base=$WITH_SYSTEM_BASE boots=$WITH_SYSTEM_BOOTS time_limit=$WITH_SYSTEM_TIME_LIMIT
 # shellcheck disable=SC2034 # for boot-vm.sh
 packages=${WITH_SYSTEM_PACKAGES:-}
 unset "${!WITH_SYSTEM_@}"
@@ -45,11 +45,11 @@ umount --recursive --lazy /sys/fs/cgroup 2>/dev/null
 mount -t cgroup2 cgroup2 /sys/fs/cgroup || give_up "can't mount a cgroup v2 tree"
 mount -t tmpfs -o mode=755 tmpfs /run || give_up "can't mount a tmpfs on /run"
 mkdir -p "$io" "$root"
-overlay / "$root"
+overlay "$base" "$root"
 
 # The trees may be in places that the machine has its own version of, as
 # /tmp, or on file systems that the overlay of / does not show.
-views=() places=()
+views=() places=() build_view='' session=''
 show() {
         views+=("$1")
         places+=("$2")
@@ -67,18 +67,24 @@ share() {
                 done
         fi
 }
-share "$source_dir"
-case $build_dir/ in
-        "$source_dir"/*) build_view=$top/share/0${build_dir#"$source_dir"} ;;
-        *)
-                build_view=$top/share/${#views[@]}
-                [ ! -d "$build_dir" ] || share "$build_dir" ;;
-esac
-case $cwd/ in
-        /|"$source_dir"/*|"$build_dir"/*) ;;
-        /tmp/*|/run/*|/proc/*|/sys/*|/dev/*) cwd=/ ;;
-        *) [ -d "$root$cwd" ] || cwd=/ ;;
-esac
+if [ "$base" = / ]; then
+        share "$source_dir"
+        case $build_dir/ in
+                "$source_dir"/*) build_view=$top/share/0${build_dir#"$source_dir"} ;;
+                *)
+                        build_view=$top/share/${#views[@]}
+                        [ ! -d "$build_dir" ] || share "$build_dir" ;;
+        esac
+        case $cwd/ in
+                /|"$source_dir"/*|"$build_dir"/*) ;;
+                /tmp/*|/run/*|/proc/*|/sys/*|/dev/*) cwd=/ ;;
+                *) [ -d "$root$cwd" ] || cwd=/ ;;
+        esac
+else
+        # shellcheck source=tests/lib/fresh.sh
+        . "${0%/*}/fresh.sh"
+        fresh
+fi
 
 # What this machine mounts, decrypts and identifies itself as is not for us.
 for file in fstab crypttab machine-id; do
@@ -114,7 +120,7 @@ while [ "$1" != -- ]; do
 done
 shift
 {
-        printf 'user=%q cwd=%q machine=%q boots=%q\n' "$user" "$cwd" "$machine" "$boots"
+        printf 'user=%q cwd=%q machine=%q boots=%q session=%q\n' "$user" "$cwd" "$machine" "$boots" "$session"
         echo "environment=(${environment[*]@Q})"
         echo "command=(${*@Q})"
 } >"$io/job"

@@ -6,7 +6,7 @@
 # off.
 
 here=/run/with-system
-user='' cwd=/ machine='' environment=() command=()
+user='' cwd=/ machine='' session='' environment=() command=()
 # shellcheck source=/dev/null
 . $here/job
 : >$here/started
@@ -48,22 +48,31 @@ fi
 
 id "$user" >/dev/null 2>&1 ||
         useradd --create-home --shell /bin/bash "$user" || broken "can't make the user $user"
+
+# The command is in a script, since systemd would expand variables in it, and
+# percent signs in the environment.
+{
+        for variable in "${environment[@]}"; do
+                echo "export ${variable@Q}"
+        done
+        echo "cd ${cwd@Q} || exit 125"
+        echo "exec ${command[*]@Q}"
+} >$here/command
+
+# As somebody who logs in, with what a login gives here and nothing more.
+if [ "$session" = login ]; then
+        su --login "$user" --command "bash $here/command"
+        finish $?
+fi
+
 uid=$(id -u "$user")
 { loginctl enable-linger "$user" && systemctl start "user@$uid.service"; } ||
         broken "the user manager of $user did not start"
 
 # A service of that manager, so that limits and environment are those that
-# systemd gives an ordinary user, not ours. The command is in a script, since
-# systemd would expand variables in it, and percent signs in the environment.
-{
-        for variable in "${environment[@]}"; do
-                echo "export ${variable@Q}"
-        done
-        echo "exec ${command[*]@Q}"
-} >$here/command
+# systemd gives an ordinary user, not ours.
 cd / && setpriv --reuid="$uid" --regid="$(id -g "$user")" --init-groups \
         env --ignore-environment PATH="$PATH" HOME="$(getent passwd "$user" | cut -d: -f6)" \
         XDG_RUNTIME_DIR="/run/user/$uid" DBUS_SESSION_BUS_ADDRESS="unix:path=/run/user/$uid/bus" \
-        systemd-run --user --quiet --wait --pipe --collect --service-type=exec --unit=with-system-command \
-        --working-directory="$cwd" -- /bin/bash $here/command
+        systemd-run --user --quiet --wait --pipe --collect --service-type=exec --unit=with-system-command -- /bin/bash $here/command
 finish $?

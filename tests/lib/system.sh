@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 #
-# What with-system and with-vm have in common: a machine of its own for one
-# command, made of this machine's files, in which nothing that is written
-# reaches this one. They differ in what boots it: a container, or a kernel.
+# What with-system, with-vm and with-fresh have in common: a machine of its own for
+# one command, in which nothing that is written reaches this one. They differ in
+# what it is made of, this machine's files or a Debian's, and in what boots it, a
+# container or a kernel.
 #
-# Sourced by the two, which have set $fixture and $here and have usage().
+# Sourced by them, after they have set $fixture and $here; they have usage().
 
 # shellcheck source=tests/lib/leaf.sh
 . "$here/lib/leaf.sh"
@@ -50,7 +51,7 @@ system_needs() {
         done
 }
 
-# system_run container|vm
+# system_run container|vm [ROOT]      ROOT: what the machine is made of, instead of this one's files
 system_run() {
         local source_dir build_dir
         source_dir=$(cd "$here/.." && pwd)
@@ -64,7 +65,7 @@ system_run() {
 
         delegate_from_systemd "${arguments[@]}"
 
-        export WITH_SYSTEM_MACHINE=$1 WITH_SYSTEM_USER=$user WITH_SYSTEM_RESULTS=$results WITH_SYSTEM_INSTALL=$install
+        export WITH_SYSTEM_MACHINE=$1 WITH_SYSTEM_BASE=${2:-/} WITH_SYSTEM_USER=$user WITH_SYSTEM_RESULTS=$results WITH_SYSTEM_INSTALL=$install
         export WITH_SYSTEM_BOOTS=$boots WITH_SYSTEM_TIME_LIMIT=$time_limit
         export WITH_SYSTEM_SOURCE=$source_dir WITH_SYSTEM_BUILD=$build_dir
         leaf_run "$here/lib/system-init.sh" "${environment[@]}" -- "${command[@]}"

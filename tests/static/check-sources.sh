@@ -23,7 +23,7 @@ problems=$scratch/problems
 : >"$problems"
 
 # Folders are named, so that a build folder inside the tree is never looked at.
-for folder in src tests data dbus systemd po tools .ci; do
+for folder in src tests data dbus systemd po tools debian .ci; do
         [ -d "$folder" ] && printf '%s\n' "$folder"
 done >"$scratch/folders"
 xargs -I{} find {} -name 'corpus*' -prune -o -name _build -prune -o -name deps -prune -o -name __pycache__ -prune -o -type f -print \
