@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/json.h"
+#include "cli/kinds.h"
 #include "util/names.h"
 
 void target_clear(Target *target) {
@@ -266,7 +267,7 @@ int client_fail(const sd_bus_error *error, int r) {
         if (known && known->sentence)
                 cli_error("%s", _(known->sentence));
         else if (error->message && *error->message)
-                cli_error("%s", error->message);
+                cli_error("%s", kinds_text(error->message));
         else if (error->name)
                 cli_error(_("The Runtime Manager answered with the error %s."), error->name);
         else

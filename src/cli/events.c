@@ -65,7 +65,7 @@ static char *say_state(const json_t *arguments) {
 }
 
 static char *say_progress(const json_t *arguments) {
-        return g_strdup_printf(_("setup step %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ": %s"), json_get_u64(arguments, "index", 0),
+        return g_strdup_printf(_("setup step %ju of %ju: %s"), json_get_u64(arguments, "index", 0),
                                json_get_u64(arguments, "total", 0), json_get_string(arguments, "step", "?"));
 }
 
@@ -78,8 +78,8 @@ static char *say_handshake(const json_t *arguments) {
 static char *say_dropped(const json_t *arguments) {
         uint64_t count = json_get_u64(arguments, "count", 0);
 
-        return g_strdup_printf(ngettext("%" G_GUINT64_FORMAT " line of output was dropped, number %" G_GUINT64_FORMAT,
-                                        "%" G_GUINT64_FORMAT " lines of output were dropped, from number %" G_GUINT64_FORMAT, count),
+        return g_strdup_printf(ngettext("%ju line of output was dropped, number %ju",
+                                        "%ju lines of output were dropped, from number %ju", count),
                                count, json_get_u64(arguments, "first", 0));
 }
 

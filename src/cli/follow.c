@@ -192,8 +192,8 @@ static void tell_gap(Follow *follow, uint64_t number) {
         /* Who asks for the output of the past gets what is left of it. */
         if (follow->after == 0 && !follow->options->owned)
                 return;
-        cli_error(ngettext("%" G_GUINT64_FORMAT " line of output is missing: it was printed faster than it could be read.",
-                           "%" G_GUINT64_FORMAT " lines of output are missing: they were printed faster than they could be read.", missing),
+        cli_error(ngettext("%ju line of output is missing: it was printed faster than it could be read.",
+                           "%ju lines of output are missing: they were printed faster than they could be read.", missing),
                   missing);
 }
 

@@ -178,11 +178,23 @@ void format_pad(GString *line, const char *text, unsigned columns) {
         while (++width < columns);
 }
 
+static void print_spaces(unsigned n) {
+        for (; n > 0; n--)
+                putchar(' ');
+}
+
+void format_print_name(const char *name) {
+        print_spaces(FACT_COLUMNS - MIN(FACT_COLUMNS, text_width(name)));
+        printf("%s: ", name);
+}
+
 void format_print_fact(const char *name, const char *value) {
         g_autofree char *text = format_harmless(value);
 
-        if (*text)
-                printf("%12s: %s\n", name, text);
+        if (!*text)
+                return;
+        format_print_name(name);
+        puts(text);
 }
 
 static bool stdout_has_color(void) {
@@ -196,10 +208,12 @@ void format_print_file(const char *name, const char *path, bool here) {
 
         if (here && stdout_has_color() && *path == '/')
                 uri = g_filename_to_uri(path, g_get_host_name(), NULL);
-        if (uri)
-                printf("%12s: \033]8;;%s\033\\%s\033]8;;\033\\\n", name, uri, text);
-        else
+        if (!uri) {
                 format_print_fact(name, path);
+                return;
+        }
+        format_print_name(name);
+        printf("\033]8;;%s\033\\%s\033]8;;\033\\\n", uri, text);
 }
 
 const char *format_color(Color color) {
@@ -324,11 +338,6 @@ char *format_cut(const char *text, unsigned columns) {
         return g_strdup_printf("%.*s%s", (int) (p - text), text, g_get_charset(NULL) ? "…" : ">");
 }
 
-static void print_spaces(unsigned n) {
-        for (; n > 0; n--)
-                putchar(' ');
-}
-
 static void print_cell(const Cell *cell, unsigned width, bool right, bool last) {
         unsigned spaces = width - MIN(width, text_width(cell->text));
         g_autofree char *text = format_cut(cell->text, width);
@@ -367,13 +376,13 @@ void table_print(const Table *table, const char *const *headings) {
         g_autofree unsigned *widths = g_new0(unsigned, n);
 
         for (unsigned i = 0; i < n; i++) {
-                widths[i] = headings ? text_width(headings[i]) : 0;
+                widths[i] = headings ? text_width(_(headings[i])) : 0;
                 for (unsigned row = i; row < table->cells->len; row += n)
                         widths[i] = MAX(widths[i], text_width(g_array_index(table->cells, Cell, row).text));
         }
         fit_columns(widths, n, terminal_width());
         for (unsigned i = 0; headings && i < n; i++) {
-                Cell heading = {.text = (char *) headings[i], .color = COLOR_BOLD};
+                Cell heading = {.text = _(headings[i]), .color = COLOR_BOLD};
 
                 print_cell(&heading, widths[i], table->right[i], i == n - 1);
         }

@@ -30,7 +30,11 @@ char *format_size(uint64_t bytes);
 /* Appends text and the spaces that make it `columns` wide, at least one. */
 void format_pad(GString *line, const char *text, unsigned columns);
 
-/* "        Name: value" on stdout; nothing for an empty value. */
+/* How wide the names of facts are; longer ones push what they name to the right, which a test of the translations finds. */
+#define FACT_COLUMNS 12U
+/* "        Name: " on stdout, for a value that is printed next. */
+void format_print_name(const char *name);
+/* "        Name: value"; nothing for an empty value. */
 void format_print_fact(const char *name, const char *value);
 /* The same for a file: one of this machine, if `here`, can be opened from terminals that know links. */
 void format_print_file(const char *name, const char *path, bool here);
@@ -73,4 +77,5 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
 void table_add(Table *table, const char *cell);
 void table_add_colored(Table *table, Color color, const char *cell);
 void table_align_right(Table *table, unsigned column);
+/* The headings, NULL for none, are translated here: they are constants, marked for translators. */
 void table_print(const Table *table, const char *const *headings);

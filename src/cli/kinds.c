@@ -56,3 +56,8 @@ json_t *kinds_find(const json_t *kinds, const char *name) {
         cli_error(_("There is no kind '%s'. 'runtimectl kinds' lists those there are."), name);
         return NULL;
 }
+
+const char *kinds_text(const char *text) {
+        /* The translation of "" is the header of the translations. */
+        return *text ? gettext(text) : text;
+}

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cli/format.h"
+#include "util/paths.h"
 
 static const Verb verbs[] = {
         {"start", N_("KIND [--OPTION=VALUE...] [-- ARGUMENT...]"), N_("Start a runtime"), verb_start},
@@ -63,7 +64,7 @@ static gboolean on_version(const char *name, const char *value, void *data, GErr
 
 const GOptionEntry *cli_common_entries(void) {
         static const GOptionEntry entries[] = {
-                {"json", 0, 0, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short (as --json alone), pretty or off"), "MODE"},
+                {"json", 0, 0, G_OPTION_ARG_CALLBACK, on_json, N_("Print JSON: short (as --json alone), pretty or off"), N_("MODE")},
                 {"no-legend", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Print neither headings nor hints"), NULL},
                 {"no-pager", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Don't show long output a page at a time"), NULL},
                 {"host", 'H', 0, G_OPTION_ARG_STRING, NULL, N_("Ask the service of another host, through ssh"), N_("[USER@]HOST[:PORT]")},
@@ -247,6 +248,7 @@ static const Verb *find_verb(const char *name) {
 }
 
 int main(int argc, char **argv) {
+        _cleanup_free_ char *locales = path_of_locales();
         g_autoptr(GError) error = NULL;
         g_autoptr(GOptionContext) context = NULL;
         g_autofree char *help = NULL;
@@ -254,9 +256,9 @@ int main(int argc, char **argv) {
         const Verb *verb;
 
         setlocale(LC_ALL, "");
-        bindtextdomain(GETTEXT_PACKAGE, LOCALEDIR);
-        bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
-        textdomain(GETTEXT_PACKAGE);
+        (void) bindtextdomain(GETTEXT_PACKAGE, locales);
+        (void) bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
+        (void) textdomain(GETTEXT_PACKAGE);
 
         help = make_verbs_help();
         context = g_option_context_new(_("VERB"));

@@ -52,7 +52,7 @@ static void append_step(GString *line, const Progress *progress) {
                 return;
         g_string_append_printf(line, ": %s", step);
         if (progress->total > 1)
-                g_string_append_printf(line, _(" (step %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT ")"), progress->index, progress->total);
+                g_string_append_printf(line, _(" (step %ju of %ju)"), progress->index, progress->total);
 }
 
 static void show_line(Progress *progress) {

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/kinds.h"
 #include "cli/parse.h"
 
 static char *say_success(const json_t *report) {
@@ -17,7 +18,7 @@ static char *say_success(const json_t *report) {
 }
 
 static char *say_exit_code(const json_t *report) {
-        return g_strdup_printf(_("It exited with status %" G_GUINT64_FORMAT "."), json_get_u64(report, "ExitCode", 1));
+        return g_strdup_printf(_("It exited with status %ju."), json_get_u64(report, "ExitCode", 1));
 }
 
 static char *say_signal(const json_t *report) {
@@ -44,7 +45,7 @@ static char *say_stopped(const json_t *report) {
         const char *by = json_get_string(report, "RequestedBy", "");
 
         if (strcmp(by, "client") == 0 && json_object_get(report, "RequestedByUID"))
-                return g_strdup_printf(_("It was stopped at the request of user %" G_GUINT64_FORMAT "."), json_get_u64(report, "RequestedByUID", 0));
+                return g_strdup_printf(_("It was stopped at the request of user %ju."), json_get_u64(report, "RequestedByUID", 0));
         if (strcmp(by, "system") == 0)
                 return g_strdup(_("It was stopped by systemd."));
         if (strcmp(by, "limit") == 0)
@@ -107,7 +108,7 @@ char *report_sentence(const json_t *report) {
         if (ending && ending->say)
                 return ending->say(report);
         if (*message)
-                return format_harmless(message);
+                return format_harmless(kinds_text(message));
         return g_strdup_printf(_("It ended: %s."), json_get_string(report, "Result", _("how is not known")));
 }
 
@@ -154,12 +155,12 @@ GPtrArray *report_details(const json_t *report) {
                 add_line(lines, _("it had to be killed"));
         if (leftovers > 0)
                 add_line(lines,
-                         ngettext("it left %" G_GUINT64_FORMAT " process behind, which was stopped",
-                                  "it left %" G_GUINT64_FORMAT " processes behind, which were stopped", leftovers),
+                         ngettext("it left %ju process behind, which was stopped",
+                                  "it left %ju processes behind, which were stopped", leftovers),
                          leftovers);
         if (kills > 0)
                 add_line(lines,
-                         ngettext("%" G_GUINT64_FORMAT " process was killed for memory", "%" G_GUINT64_FORMAT " processes were killed for memory", kills),
+                         ngettext("%ju process was killed for memory", "%ju processes were killed for memory", kills),
                          kills);
         add_consumed(lines, report);
         return lines;

@@ -90,7 +90,7 @@ int verb_attach(Cli *cli, const Verb *verb, int argc, char **argv) {
         int n_lines = 10;
         FollowOptions options = {.streams = UINT_MAX, .until_end = true};
         const GOptionEntry entries[] = {
-                {"lines", 'n', 0, G_OPTION_ARG_INT, &n_lines, N_("Begin with the last N lines; default: 10"), "N"},
+                {"lines", 'n', 0, G_OPTION_ARG_INT, &n_lines, N_("Begin with the last N lines; default: 10"), N_("N")},
                 {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, N_("Say nothing of our own"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };

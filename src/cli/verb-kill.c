@@ -31,8 +31,8 @@ int verb_kill(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autofree char *who = NULL, *signal = NULL;
         Kill request = {.who = "main", .signal = SIGTERM};
         const GOptionEntry entries[] = {
-                {"who", 0, 0, G_OPTION_ARG_FILENAME, &who, N_("main (default): its first process; all: every process"), "WHO"},
-                {"signal", 's', 0, G_OPTION_ARG_FILENAME, &signal, N_("By name or number; default: SIGTERM"), "SIGNAL"},
+                {"who", 0, 0, G_OPTION_ARG_FILENAME, &who, N_("main (default): its first process; all: every process"), N_("WHO")},
+                {"signal", 's', 0, G_OPTION_ARG_FILENAME, &signal, N_("By name or number; default: SIGTERM"), N_("SIGNAL")},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 

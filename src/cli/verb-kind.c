@@ -97,7 +97,7 @@ static void print_option(const json_t *option) {
 
         g_string_append_printf(line, "--%s (%s)", json_get_string(option, "Name", "?"), describe_type(json_get_string(option, "Type", "?")));
         if (*json_get_string(option, "Description", ""))
-                g_string_append_printf(line, " %s", json_get_string(option, "Description", ""));
+                g_string_append_printf(line, " %s", kinds_text(json_get_string(option, "Description", "")));
         if (json_is_true(json_object_get(option, "Required")))
                 g_string_append(line, _("; required"));
         else if (fallback && *default_text)
@@ -108,7 +108,7 @@ static void print_option(const json_t *option) {
                 g_string_append_printf(line, "%s%s", i == 0 ? _("; one of: ") : ", ", one);
         }
         text = format_harmless(line->str);
-        printf("%14s%s\n", "", text);
+        printf("%*s%s\n", (int) FACT_COLUMNS + 2, "", text);
         g_string_free(line, TRUE);
 }
 
@@ -121,15 +121,17 @@ static void print_kind(const Cli *cli, const json_t *kind) {
 
         printf("%s%s%s %s\n", format_color(available ? COLOR_GREEN : COLOR_RED), format_bullet(), format_color_off(), name);
         json_array_foreach(steps, i, entry) g_string_append_printf(step_names, "%s%s", i > 0 ? ", " : "", json_string_value(entry) ?: "?");
-        format_print_fact(_("Description"), json_get_string(kind, "Description", ""));
+        format_print_fact(_("Description"), kinds_text(json_get_string(kind, "Description", "")));
         format_print_fact(_("Available"), available ? _("yes") : _("no"));
-        format_print_fact(_("Problem"), json_get_string(kind, "Problem", ""));
+        format_print_fact(_("Problem"), kinds_text(json_get_string(kind, "Problem", "")));
         format_print_file(_("File"), json_get_string(kind, "Path", ""), cli_is_here(cli));
         format_print_fact(_("Handshake"), json_get_string(kind, "Handshake", ""));
         format_print_fact(_("Interrupt"), json_is_true(json_object_get(kind, "Interrupt")) ? _("yes") : _("no"));
         format_print_fact(_("Setup steps"), step_names->str);
-        if (json_array_size(options) > 0)
-                printf("%12s:\n", _("Options"));
+        if (json_array_size(options) > 0) {
+                format_print_name(_("Options"));
+                putchar('\n');
+        }
         json_array_foreach(options, i, entry) print_option(entry);
         if (available && !cli->no_legend)
                 printf(_("\n'runtimectl start %s' starts one.\n"), name);

@@ -11,7 +11,7 @@
 #include "cli/pager.h"
 
 static void print_table(const json_t *kinds, bool legend) {
-        const char *const headings[] = {"NAME", "AVAILABLE", "HANDSHAKE", "DESCRIPTION"};
+        const char *const headings[] = {N_("NAME"), N_("AVAILABLE"), N_("HANDSHAKE"), N_("DESCRIPTION")};
         g_autoptr(Table) table = table_new(ELEMENTSOF(headings));
         const json_t *kind;
         size_t i;
@@ -23,7 +23,7 @@ static void print_table(const json_t *kinds, bool legend) {
                 table_add(table, json_get_string(kind, "Name", "?"));
                 table_add_colored(table, available ? COLOR_GREEN : COLOR_RED, available ? _("yes") : _("no"));
                 table_add(table, json_get_string(kind, "Handshake", ""));
-                table_add(table, available ? json_get_string(kind, "Description", "") : problem);
+                table_add(table, kinds_text(available ? json_get_string(kind, "Description", "") : problem));
         }
         table_print(table, legend ? headings : NULL);
         if (!legend)

@@ -90,7 +90,7 @@ static void print_json(const json_t *list, CliJson mode) {
 
 /* The service of the system has runtimes of several users. */
 static void print_table(const json_t *list, bool legend, bool users) {
-        const char *const headings[] = {"USER", "ID", "KIND", "STATE", "MAIN-PID", "SINCE", "DESCRIPTION"};
+        const char *const headings[] = {N_("USER"), N_("ID"), N_("KIND"), N_("STATE"), N_("MAIN-PID"), N_("SINCE"), N_("DESCRIPTION")};
         g_autoptr(Table) table = table_new(ELEMENTSOF(headings) - !users);
         const json_t *entry;
         size_t i;
@@ -140,9 +140,9 @@ static int list(Cli *cli, const ListFilter *filter) {
 int verb_list(Cli *cli, const Verb *verb, int argc, char **argv) {
         _cleanup_(filter_clear) ListFilter filter = {};
         const GOptionEntry entries[] = {
-                {"kind", 0, 0, G_OPTION_ARG_FILENAME, &filter.kind, N_("Only those of this kind"), "KIND"},
-                {"state", 0, 0, G_OPTION_ARG_FILENAME, &filter.state, N_("Only those in this state"), "STATE"},
-                {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &filter.labels, N_("Only those with this label"), "KEY=VALUE"},
+                {"kind", 0, 0, G_OPTION_ARG_FILENAME, &filter.kind, N_("Only those of this kind"), N_("KIND")},
+                {"state", 0, 0, G_OPTION_ARG_FILENAME, &filter.state, N_("Only those in this state"), N_("STATE")},
+                {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &filter.labels, N_("Only those with this label"), N_("KEY=VALUE")},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 

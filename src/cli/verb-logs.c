@@ -54,9 +54,9 @@ int verb_logs(Cli *cli, const Verb *verb, int argc, char **argv) {
         FollowOptions options = {.streams = UINT_MAX};
         const GOptionEntry entries[] = {
                 {"follow", 'f', 0, G_OPTION_ARG_NONE, &follow, N_("Go on until it has ended"), NULL},
-                {"lines", 'n', 0, G_OPTION_ARG_INT, &n_lines, N_("Begin with the last N lines"), "N"},
-                {"since", 0, 0, G_OPTION_ARG_FILENAME, &since, N_("Begin at this time"), "TIME"},
-                {"stream", 0, 0, G_OPTION_ARG_FILENAME, &streams, N_("Only these: setup, stdout, stderr (with commas between)"), "STREAM"},
+                {"lines", 'n', 0, G_OPTION_ARG_INT, &n_lines, N_("Begin with the last N lines"), N_("N")},
+                {"since", 0, 0, G_OPTION_ARG_FILENAME, &since, N_("Begin at this time"), N_("TIME")},
+                {"stream", 0, 0, G_OPTION_ARG_FILENAME, &streams, N_("Only these: setup, stdout, stderr (with commas between)"), N_("STREAM")},
                 {"raw", 0, 0, G_OPTION_ARG_NONE, &raw, N_("Exactly the bytes that were printed, on a terminal too"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };

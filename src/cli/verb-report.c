@@ -9,6 +9,7 @@
 #include "cli/client.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/kinds.h"
 #include "cli/pager.h"
 #include "cli/parse.h"
 #include "cli/report.h"
@@ -26,6 +27,10 @@ static char *show_value(const json_t *value) {
                 return g_strdup(json_string_value(value));
         dump = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         return g_strdup(dump);
+}
+
+static char *show_message(const json_t *value) {
+        return g_strdup(kinds_text(json_string_value(value) ?: ""));
 }
 
 static char *show_usec(const json_t *value) {
@@ -57,7 +62,7 @@ typedef struct Entry {
 static const Entry entries[] = {
         {"Result", N_("Result"), show_value},
         {"Reason", N_("Reason"), show_value},
-        {"Message", N_("Message"), show_value},
+        {"Message", N_("Message"), show_message},
         {"Phase", N_("Phase"), show_value},
         {"Step", N_("Step"), show_value},
         {"StepFirstLine", N_("First line"), show_value},

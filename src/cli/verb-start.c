@@ -85,9 +85,9 @@ static bool parse_words(Start *start, int argc, char **argv) {
         const GOptionEntry entries[] = {
                 {"wait", 'w', 0, G_OPTION_ARG_NONE, &start->wait, N_("Wait until it is ready"), NULL},
                 {"follow", 'f', 0, G_OPTION_ARG_NONE, &start->follow, N_("Print its output, wait for its end, exit as it did"), NULL},
-                {"env", 'E', 0, G_OPTION_ARG_FILENAME_ARRAY, &start->environment, N_("A variable of its environment"), "NAME[=VALUE]"},
-                {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &start->labels, N_("A label"), "KEY=VALUE"},
-                {"uid", 0, 0, G_OPTION_ARG_STRING, &start->user, N_("For which user it is, by name or number (with --system)"), "USER"},
+                {"env", 'E', 0, G_OPTION_ARG_FILENAME_ARRAY, &start->environment, N_("A variable of its environment"), N_("NAME[=VALUE]")},
+                {"label", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &start->labels, N_("A label"), N_("KEY=VALUE")},
+                {"uid", 0, 0, G_OPTION_ARG_STRING, &start->user, N_("For which user it is, by name or number (with --system)"), N_("USER")},
                 {"quiet", 'q', 0, G_OPTION_ARG_NONE, &start->quiet, N_("Say nothing but what was asked for"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };

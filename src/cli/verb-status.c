@@ -34,6 +34,17 @@ static char *left_until(uint64_t monotonic_usec) {
         return format_span(monotonic_usec > now_usec ? monotonic_usec - now_usec : 0);
 }
 
+static void print_fact(const char *name, const char *format, ...) _printf_(2, 3);
+static void print_fact(const char *name, const char *format, ...) {
+        g_autofree char *text = NULL;
+        va_list arguments;
+
+        va_start(arguments, format);
+        text = g_strdup_vprintf(format, arguments);
+        va_end(arguments);
+        format_print_fact(name, text);
+}
+
 static void print_state(const json_t *facts) {
         const char *state = json_get_string(facts, "State", "?"), *step = json_get_string(facts, "Step", "");
         const char *key = strcmp(state, "ended") == 0 ? "EndTimestamp" : strcmp(state, "ready") == 0 ? "ReadyTimestamp" : NULL;
@@ -41,7 +52,8 @@ static void print_state(const json_t *facts) {
         Color color = format_state_color(state, json_get_string(json_object_get(facts, "EndReport"), "Result", ""));
         g_autofree char *text = format_harmless(state), *when = format_timestamp(since), *ago = format_ago(since);
 
-        printf("%12s: %s%s%s", _("State"), format_color(color), text, format_color_off());
+        format_print_name(_("State"));
+        printf("%s%s%s", format_color(color), text, format_color_off());
         if (*step) {
                 g_autofree char *step_text = format_harmless(step);
 
@@ -69,6 +81,7 @@ static void print_labels(const json_t *facts) {
 }
 
 static char *format_limit(const char *key, const json_t *value) {
+        char buffer[G_ASCII_DTOSTR_BUF_SIZE];
         uint64_t number = json_is_integer(value) ? (uint64_t) json_integer_value(value) : UINT64_MAX;
         g_autofree char *amount = g_str_has_prefix(key, "Memory") ? format_size(number)
                                   : number == UINT64_MAX          ? g_strdup("infinity")
@@ -76,7 +89,7 @@ static char *format_limit(const char *key, const json_t *value) {
 
         /* As it was asked for, and as systemctl shows it. */
         if (g_str_equal(key, "CPUQuotaPerSecUSec") && number != UINT64_MAX)
-                return g_strdup_printf("CPUQuota=%g%%", (double) number / (double) (USEC_PER_SEC / 100));
+                return g_strdup_printf("CPUQuota=%s%%", g_ascii_formatd(buffer, sizeof(buffer), "%g", (double) number / (double) (USEC_PER_SEC / 100)));
         return g_strdup_printf("%s=%s", key, amount);
 }
 
@@ -100,19 +113,18 @@ static void print_usage(const json_t *usage) {
         uint64_t in = json_get_u64(usage, "IOReadBytes", UINT64_MAX), out = json_get_u64(usage, "IOWriteBytes", UINT64_MAX);
         g_autofree char *memory_text = format_size(memory), *peak_text = format_size(peak), *in_text = format_size(in), *out_text = format_size(out);
         g_autofree char *cpu_text = format_span(cpu / NSEC_PER_USEC);
+        uint64_t kills = json_get_u64(usage, "OOMKills", 0);
 
-        if (memory != UINT64_MAX && peak != UINT64_MAX)
-                printf(_("%12s: %s (at most %s)\n"), _("Memory"), memory_text, peak_text);
-        else if (memory != UINT64_MAX)
-                format_print_fact(_("Memory"), memory_text);
+        if (memory != UINT64_MAX)
+                print_fact(_("Memory"), peak != UINT64_MAX ? _("%s (at most %s)") : "%s", memory_text, peak_text);
         if (tasks != UINT64_MAX)
-                printf("%12s: %" G_GUINT64_FORMAT "\n", _("Tasks"), tasks);
+                print_fact(_("Tasks"), "%ju", tasks);
         if (cpu != UINT64_MAX)
-                format_print_fact(_("CPU"), cpu_text);
+                print_fact(_("CPU"), "%s", cpu_text);
         if (in != UINT64_MAX && out != UINT64_MAX)
-                printf(_("%12s: %s read, %s written\n"), _("IO"), in_text, out_text);
-        if (json_get_u64(usage, "OOMKills", 0) > 0)
-                printf(_("%12s: %" G_GUINT64_FORMAT " processes killed for memory\n"), _("OOM"), json_get_u64(usage, "OOMKills", 0));
+                print_fact(_("IO"), _("%s read, %s written"), in_text, out_text);
+        if (kills > 0)
+                print_fact(_("OOM"), ngettext("%ju process was killed for memory", "%ju processes were killed for memory", kills), kills);
 }
 
 static void print_report(const json_t *report) {
@@ -127,7 +139,7 @@ static void print_report(const json_t *report) {
         for (unsigned i = 0; i < details->len; i++) {
                 g_autofree char *text = format_harmless(details->pdata[i]);
 
-                printf("%12s  %s\n", "", text);
+                printf("%*s%s\n", (int) FACT_COLUMNS + 2, "", text);
         }
 }
 
@@ -157,7 +169,7 @@ static void print_facts(const Status *status, const json_t *facts, const json_t 
         format_print_fact(_("Unit"), json_get_string(facts, "Unit", ""));
         format_print_fact(_("CGroup"), json_get_string(facts, "ControlGroup", ""));
         if (pid > 0)
-                printf("%12s: %" G_GUINT64_FORMAT "\n", _("Main PID"), pid);
+                print_fact(_("Main PID"), "%ju", pid);
         format_print_fact(_("Node"), json_get_string(facts, "Node", ""));
         print_labels(facts);
         print_limits(facts);
@@ -247,7 +259,7 @@ static int show_one(sd_bus *bus, const Target *target, json_t *result, void *use
 int verb_status(Cli *cli, const Verb *verb, int argc, char **argv) {
         Status status = {.cli = cli, .n_lines = 10};
         const GOptionEntry entries[] = {
-                {"lines", 'n', 0, G_OPTION_ARG_INT, &status.n_lines, N_("Show the last N lines of output; default: 10"), "N"},
+                {"lines", 'n', 0, G_OPTION_ARG_INT, &status.n_lines, N_("Show the last N lines of output; default: 10"), N_("N")},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
         int r;

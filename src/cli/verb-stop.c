@@ -48,7 +48,7 @@ int verb_stop(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autofree char *timeout = NULL;
         uint64_t timeout_usec = USEC_INFINITY;
         const GOptionEntry entries[] = {
-                {"timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("For each stage (its own way, SIGTERM, SIGKILL); 0: SIGKILL at once"), "TIME"},
+                {"timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("For each stage (its own way, SIGTERM, SIGKILL); 0: SIGKILL at once"), N_("TIME")},
                 {"no-wait", 0, 0, G_OPTION_ARG_NONE, &no_wait, N_("Ask, and don't wait for the end"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };

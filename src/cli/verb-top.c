@@ -141,8 +141,8 @@ static void add_row(Table *table, const UsageRow *row, bool users) {
 }
 
 static void print_table(const Top *top, const GPtrArray *rows, unsigned n_rows) {
-        static const char *const with_users[] = {"ID", "USER", "KIND", "STATE", "CPU%", "MEMORY", "TASKS", "LINES/S", "DESCRIPTION"};
-        static const char *const without[] = {"ID", "KIND", "STATE", "CPU%", "MEMORY", "TASKS", "LINES/S", "DESCRIPTION"};
+        static const char *const with_users[] = {N_("ID"), N_("USER"), N_("KIND"), N_("STATE"), N_("CPU%"), N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
+        static const char *const without[] = {N_("ID"), N_("KIND"), N_("STATE"), N_("CPU%"), N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
         bool users = top->cli->system;
         unsigned n_columns = users ? ELEMENTSOF(with_users) : ELEMENTSOF(without);
         g_autoptr(Table) table = table_new(n_columns);
@@ -366,9 +366,9 @@ int verb_top(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autofree char *order = NULL, *delay = NULL;
         gboolean batch = FALSE;
         const GOptionEntry entries[] = {
-                {"iterations", 'n', 0, G_OPTION_ARG_INT, &top.iterations, N_("Leave after N refreshes"), "N"},
-                {"delay", 'd', 0, G_OPTION_ARG_FILENAME, &delay, N_("Between refreshes, like 500ms; default: 1s"), "TIME"},
-                {"sort", 's', 0, G_OPTION_ARG_FILENAME, &order, N_("cpu (default), memory, tasks, output or id"), "KEY"},
+                {"iterations", 'n', 0, G_OPTION_ARG_INT, &top.iterations, N_("Leave after N refreshes"), N_("N")},
+                {"delay", 'd', 0, G_OPTION_ARG_FILENAME, &delay, N_("Between refreshes, like 500ms; default: 1s"), N_("TIME")},
+                {"sort", 's', 0, G_OPTION_ARG_FILENAME, &order, N_("cpu (default), memory, tasks, output or id"), N_("KEY")},
                 {"batch", 'b', 0, G_OPTION_ARG_NONE, &batch, N_("One table after the other, as without a terminal"), NULL},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };

@@ -53,8 +53,8 @@ int verb_wait(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autofree char *until = NULL, *timeout = NULL, *help = NULL;
         uint64_t timeout_usec = CLIENT_TIMEOUT_NEVER;
         const GOptionEntry entries[] = {
-                {"until", 0, 0, G_OPTION_ARG_FILENAME, &until, N_("ready, or ended (default)"), "STATE"},
-                {"timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("Wait no longer than this, like 10s"), "TIME"},
+                {"until", 0, 0, G_OPTION_ARG_FILENAME, &until, N_("ready, or ended (default)"), N_("STATE")},
+                {"timeout", 0, 0, G_OPTION_ARG_FILENAME, &timeout, N_("Wait no longer than this, like 10s"), N_("TIME")},
                 {NULL, 0, 0, 0, NULL, NULL, NULL},
         };
 

@@ -339,14 +339,15 @@ static int parse_arguments(int *argc, char ***argv, Arguments *arguments) {
 }
 
 int main(int argc, char *argv[]) {
+        _cleanup_free_ char *locales = path_of_locales();
         _cleanup_(daemon_done) Daemon daemon = {0};
         Arguments arguments = {0};
         int r;
 
         setlocale(LC_ALL, "");
-        bindtextdomain(GETTEXT_PACKAGE, LOCALEDIR);
-        bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
-        textdomain(GETTEXT_PACKAGE);
+        (void) bindtextdomain(GETTEXT_PACKAGE, locales);
+        (void) bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
+        (void) textdomain(GETTEXT_PACKAGE);
 
         if (parse_arguments(&argc, &argv, &arguments) < 0)
                 return 2;

@@ -234,14 +234,15 @@ static int parse_arguments(int *argc, char ***argv, Arguments *arguments) {
 }
 
 int main(int argc, char *argv[]) {
+        _cleanup_free_ char *locales = path_of_locales();
         _cleanup_(arguments_done) Arguments arguments = {.daemon_uid = -1};
         _cleanup_(spawner_done) Spawner spawner = {};
         int r;
 
         setlocale(LC_ALL, "");
-        bindtextdomain(GETTEXT_PACKAGE, LOCALEDIR);
-        bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
-        textdomain(GETTEXT_PACKAGE);
+        (void) bindtextdomain(GETTEXT_PACKAGE, locales);
+        (void) bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
+        (void) textdomain(GETTEXT_PACKAGE);
 
         if (parse_arguments(&argc, &argv, &arguments) < 0)
                 return 2;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A build folder is told by its layout, relative to the running program: src/ with the programs, data/ with the rest. An installed program lies in
- * LIBEXECDIR and has no such neighbour; so no path of a build is compiled in. */
+ * LIBEXECDIR or BINDIR and has no such neighbour; so no path of a build is compiled in. */
 
 #include "util/paths.h"
 
@@ -23,7 +23,7 @@ static char *find_beside(const char *relative) {
         if (!slash)
                 return NULL;
         *slash = '\0';
-        if (strcmp(program, LIBEXECDIR) == 0)
+        if (strcmp(program, LIBEXECDIR) == 0 || strcmp(program, BINDIR) == 0)
                 return NULL;
         if (asprintf(&path, "%s/%s", program, relative) < 0)
                 return NULL;
@@ -39,4 +39,8 @@ char *path_of_keeper(void) {
 
 char *path_of_kinds(void) {
         return find_beside("../data/kinds") ?: strdup(DATADIR "/kinds");
+}
+
+char *path_of_locales(void) {
+        return find_beside("../po") ?: strdup(LOCALEDIR);
 }

@@ -6,3 +6,5 @@
 /* New strings; NULL if there is no memory. */
 char *path_of_keeper(void);
 char *path_of_kinds(void);
+/* What bindtextdomain() takes. */
+char *path_of_locales(void);
