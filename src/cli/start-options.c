@@ -461,6 +461,7 @@ char *start_options_help(void) {
 
 char *start_options_limits_help(void) {
         GString *text =
+                /* xgettext:no-c-format */
                 g_string_new(_("The limits, as KEY=VALUE; 'infinity' takes one away. memory-max=512M, cpu-quota=50% and the like are understood too:\n"));
 
         append_help(text, true);
