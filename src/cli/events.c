@@ -65,8 +65,8 @@ static char *say_state(const json_t *arguments) {
 }
 
 static char *say_progress(const json_t *arguments) {
-        return g_strdup_printf(_("setup step %ju of %ju: %s"), json_get_u64(arguments, "index", 0),
-                               json_get_u64(arguments, "total", 0), json_get_string(arguments, "step", "?"));
+        return g_strdup_printf(_("setup step %ju of %ju: %s"), json_get_u64(arguments, "index", 0), json_get_u64(arguments, "total", 0),
+                               json_get_string(arguments, "step", "?"));
 }
 
 static char *say_handshake(const json_t *arguments) {
@@ -78,9 +78,8 @@ static char *say_handshake(const json_t *arguments) {
 static char *say_dropped(const json_t *arguments) {
         uint64_t count = json_get_u64(arguments, "count", 0);
 
-        return g_strdup_printf(ngettext("%ju line of output was dropped, number %ju",
-                                        "%ju lines of output were dropped, from number %ju", count),
-                               count, json_get_u64(arguments, "first", 0));
+        return g_strdup_printf(ngettext("%ju line of output was dropped, number %ju", "%ju lines of output were dropped, from number %ju", count), count,
+                               json_get_u64(arguments, "first", 0));
 }
 
 static char *say_owner(const json_t *arguments) {

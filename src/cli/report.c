@@ -154,14 +154,10 @@ GPtrArray *report_details(const json_t *report) {
         else if (strcmp(stage, "kill") == 0)
                 add_line(lines, _("it had to be killed"));
         if (leftovers > 0)
-                add_line(lines,
-                         ngettext("it left %ju process behind, which was stopped",
-                                  "it left %ju processes behind, which were stopped", leftovers),
+                add_line(lines, ngettext("it left %ju process behind, which was stopped", "it left %ju processes behind, which were stopped", leftovers),
                          leftovers);
         if (kills > 0)
-                add_line(lines,
-                         ngettext("%ju process was killed for memory", "%ju processes were killed for memory", kills),
-                         kills);
+                add_line(lines, ngettext("%ju process was killed for memory", "%ju processes were killed for memory", kills), kills);
         add_consumed(lines, report);
         return lines;
 }

@@ -141,7 +141,8 @@ static void add_row(Table *table, const UsageRow *row, bool users) {
 }
 
 static void print_table(const Top *top, const GPtrArray *rows, unsigned n_rows) {
-        static const char *const with_users[] = {N_("ID"), N_("USER"), N_("KIND"), N_("STATE"), N_("CPU%"), N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
+        static const char *const with_users[] = {N_("ID"),     N_("USER"),  N_("KIND"),    N_("STATE"),      N_("CPU%"),
+                                                 N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
         static const char *const without[] = {N_("ID"), N_("KIND"), N_("STATE"), N_("CPU%"), N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
         bool users = top->cli->system;
         unsigned n_columns = users ? ELEMENTSOF(with_users) : ELEMENTSOF(without);

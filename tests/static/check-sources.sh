@@ -6,7 +6,6 @@
 #  - each .c and .h begins with the SPDX line; no .c, .h, .py, .sh, .ex or .exs file is longer than 600 lines
 #  - no line ends in spaces
 #  - nobody sleeps: src/ and tests/ wait for events
-#  - po/POTFILES names each file that has a text to translate, and nothing else
 
 set -eu
 
@@ -52,22 +51,6 @@ grep -E '^(src|tests)/' "$scratch/c" | search '(^|[^[:alnum:]_])(sleep|usleep|na
         sed 's/$/   (sleeps: wait for an event with a deadline)/' >>"$problems"
 grep -E '^tests/.*\.py$' "$scratch/code" | search 'time\.sleep[[:blank:]]*\(' |
         sed 's/$/   (sleeps: wait for an event with a deadline)/' >>"$problems"
-
-# A definition of the macro is no use of it.
-grep -E '^src/' "$scratch/c" | search '(^|[^[:alnum:]_])[NCQ]?_[[:blank:]]*\(' | grep -v ':[0-9]*:[[:blank:]]*#[[:blank:]]*define' |
-        cut -d: -f1 | sort -u >"$scratch/translated" || :
-if [ -f po/POTFILES ]; then
-        sed -e 's/#.*//' -e '/^[[:blank:]]*$/d' po/POTFILES | sort -u >"$scratch/potfiles"
-else
-        : >"$scratch/potfiles"
-fi
-comm -23 "$scratch/translated" "$scratch/potfiles" | sed 's/$/: has texts to translate but is not in po\/POTFILES/' >>"$problems"
-while IFS= read -r file; do
-        [ -f "$file" ] || echo "po/POTFILES: $file does not exist"
-done <"$scratch/potfiles" >>"$problems"
-comm -13 "$scratch/translated" "$scratch/potfiles" | grep -E '\.[ch]$' | while IFS= read -r file; do
-        [ ! -f "$file" ] || echo "po/POTFILES: $file has no text to translate"
-done >>"$problems"
 
 count=$(wc -l <"$problems")
 cat "$problems" >&2

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import unicodedata
 
-MARK = re.compile(r"(?<!define )\b(?:_|N_|ngettext)\(")
+MARK = re.compile(r"(?<!define )\b(?:[NCQ]?_|ngettext)\(")
 # What a kind's file says to people, and the names that runtimectl puts in front of facts, which are aligned to so many columns.
 KIND_TEXT = re.compile(r"^(?:Description|\w+Missing|Terminated|Failure)=(.*)$", re.MULTILINE)
 FACT = re.compile(r'print_(?:fact|file|name)\(_\("([^"]*)"\)')
