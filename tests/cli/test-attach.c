@@ -9,10 +9,8 @@
 #include "util/names.h"
 
 static void start(Harness *h, const char *id, const char *input, const char *script) {
-        g_autofree char *options = g_strdup_printf("{'Id': <'%s'>, 'Input': <'%s'>}", id, input);
-
         harness_start_daemon(h, NULL);
-        g_free(client_start(h->client, "command", options_shell(script, "%s", options)));
+        g_free(client_start(h->client, "command", options_shell(script, "{'Id': <%s>, 'Input': <%s>}", id, input)));
 }
 
 static void test_a_shell_on_a_terminal(Harness *h) {

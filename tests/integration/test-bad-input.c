@@ -201,7 +201,7 @@ static const BadStart bad_starts[] = {
         OPTION("description with a carriage return", "Description", "'a\\rb'"),
         OPTION("description with an escape sequence", "Description", "'\\u001b[31mred'"),
         OPTION("description with a line separator", "Description", "'a\\u2028b'"),
-        OPTION("unknown input", "Input", "'terminal'"),
+        OPTION("unknown input", "Input", "'tty'"),
 
         OPTION("no memory", "MemoryMax", "uint64 0"),
         OPTION("hardly any memory", "MemoryHigh", "uint64 4096"),

@@ -161,11 +161,15 @@ static void step(Harness *h) {
         harness_wait(h, went_on, h, "the runtime waits at the FIFO");
 }
 
-static const char *added_path(Harness *h, size_t n) {
+/* The one there is. That it was added may have been told before we listened. */
+static const char *runtime_path(Harness *h) {
+        g_autoptr(GVariant) reply = client_call(h->client, NULL, "ListRuntimes", g_variant_new_parsed("(@a{sv} {},)")), list = NULL;
         const char *path;
 
-        g_variant_get(client_wait_nth_signal(h->client, NULL, "RuntimeAdded", n)->parameters, "(&s&o)", NULL, &path);
-        return path;
+        list = g_variant_get_child_value(reply, 0);
+        g_assert_cmpuint(g_variant_n_children(list), ==, 1);
+        g_variant_get_child(list, 0, "(&s&o@a{sv})", NULL, &path, NULL);
+        return g_intern_string(path);
 }
 
 static char *read_transcript(Harness *h) {
@@ -225,7 +229,7 @@ static void comes_back(Harness *h, const char *client) {
         wait_output(app, "one\nraw \377\n");
         crash(app);
         step(h);
-        client_wait_text(h->client, added_path(h, 0), "two");
+        client_wait_text(h->client, runtime_path(h), "two");
         app = launch(h, client, "['run', '" NOTEBOOK "']");
         wait_output(app, "  two\\ \t \n");
         step(h);
@@ -248,7 +252,7 @@ static void ended_meanwhile(Harness *h, const char *client) {
         wait_output(app, "one\n");
         crash(app);
         step(h);
-        g_variant_unref(client_wait_ended(h->client, added_path(h, 0)));
+        g_variant_unref(client_wait_ended(h->client, runtime_path(h)));
         wait_exit(launch(h, client, "['run', '" NOTEBOOK "']"), 3, "two\n", "[exit-code: ");
         check_transcript(h, "1 1 0 one\n2 1 0 two\n");
         check_forgotten(h);
@@ -309,7 +313,7 @@ static void owns(Harness *h, const char *client) {
         app = launch(h, client, "['own', '" NOTEBOOK "', 'sh', '-c', 'echo one; exec tail -f /dev/null']");
         wait_output(app, "one\n");
         crash(app);
-        wait_owner_lost(h, added_path(h, 0));
+        wait_owner_lost(h, runtime_path(h));
         wait_exit(launch(h, client, "['run', '" NOTEBOOK "']"), 1, "", "[owner-lost: ");
         check_forgotten(h);
 }
@@ -326,7 +330,7 @@ static void owns_later(Harness *h, const char *client) {
         if (!g_str_has_suffix(client, ".sh")) /* a script is no owner between its calls */
                 wait_exit(launch(h, client, "['own', '" NOTEBOOK "']"), 1, "", "This notebook is open in another window.");
         crash(app);
-        wait_owner_lost(h, added_path(h, 0));
+        wait_owner_lost(h, runtime_path(h));
 }
 
 static void can_not_start(Harness *h, const char *client) {
@@ -367,7 +371,7 @@ static void flooded(Harness *h, const char *client) {
         wait_output(app, "one\n");
         g_subprocess_send_signal(app->process, SIGSTOP);
         step(h);
-        client_wait_text(h->client, added_path(h, 0), "last");
+        client_wait_text(h->client, runtime_path(h), "last");
         g_subprocess_send_signal(app->process, SIGCONT);
         harness_wait(h, is_there, &(Wanted){app->output, "last\n"}, "the last line is shown");
         step(h);

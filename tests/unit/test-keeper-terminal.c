@@ -13,7 +13,6 @@ static Fixture *start_shell(const char *script) {
         f->header.transport = SPEC_TRANSPORT_NONE;
         f->header.input = SPEC_INPUT_TERMINAL;
         fixture_add_shell(f, false, script);
-        fixture_start(f);
         return f;
 }
 
@@ -34,6 +33,7 @@ static void test_it_is_the_controlling_terminal(void) {
         g_autoptr(Fixture) f = start_shell(
                 "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo three; echo two >/dev/tty; stty size; ps -o tpgid= -p $$ | grep -qw $$ && echo foreground");
 
+        fixture_start(f);
         fixture_execute(f, 0);
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "three\r");
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "two\r");
@@ -45,6 +45,7 @@ static void test_it_is_the_controlling_terminal(void) {
 static void test_what_is_typed_is_echoed_and_read(void) {
         g_autoptr(Fixture) f = start_shell("read -r line; echo \"read $line\"; cat; echo over");
 
+        fixture_start(f);
         fixture_execute(f, 0);
         g_assert_cmpint(fixture_input(f, LINK_INPUT_WRITE, "one\r", 4), ==, 0);
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "one\r");
@@ -57,6 +58,7 @@ static void test_what_is_typed_is_echoed_and_read(void) {
 static void test_ctrl_c_interrupts_the_foreground(void) {
         g_autoptr(Fixture) f = start_shell("trap 'echo interrupted; exit 3' INT; echo ready; while :; do sleep 0.1; done");
 
+        fixture_start(f);
         fixture_execute(f, 0);
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "ready\r");
         g_assert_cmpint(fixture_input(f, LINK_INPUT_WRITE, "\003", 1), ==, 0);
@@ -69,6 +71,7 @@ static void test_ctrl_c_interrupts_the_foreground(void) {
 static void test_a_new_size_is_told(void) {
         g_autoptr(Fixture) f = start_shell("trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.1; done");
 
+        fixture_start(f);
         fixture_execute(f, 0);
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "ready\r");
         g_assert_cmpint(resize(f, 50, 132), ==, 0);
@@ -92,6 +95,7 @@ static void test_nothing_of_the_output_is_lost_at_the_end(void) {
 static void test_it_is_not_given_away(void) {
         g_autoptr(Fixture) f = start_shell("read -r line");
 
+        fixture_start(f);
         fixture_execute(f, 0);
         g_assert_cmpint(fixture_input(f, LINK_INPUT_OPEN, NULL, 0), ==, EOPNOTSUPP);
         g_assert_cmpint(fixture_input(f, LINK_INPUT_CLOSE, NULL, 0), ==, EOPNOTSUPP);
