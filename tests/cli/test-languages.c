@@ -11,7 +11,7 @@ typedef struct Language {
         const char *no_kind;
         const char *heading, *description; /* of the table of kinds */
         const char *fact;                  /* padded to its columns */
-        const char *count;                 /* of 2 kinds and more */
+        const char *count;                 /* of the kinds that we ship */
 } Language;
 
 static const Language german = {
@@ -24,7 +24,33 @@ static const Language german = {
         .heading = "BESCHREIBUNG\n",
         .description = " Ein eigener Befehl\n",
         .fact = "\nBeschreibung: Ein eigener Befehl\n   Verfügbar: ja\n",
-        .count = " Arten. »runtimectl kind NAME«",
+        .count = "\n3 Arten. »runtimectl kind NAME«",
+};
+
+static const Language polish = {
+        .name = "pl",
+        .locale = "pl_PL.UTF-8",
+        .source = "pl_PL",
+        .verbs = "Wyświetla listę środowisk\n",
+        .stop = "Wysyła żądanie i nie czeka na zakończenie\n",
+        .no_kind = "runtimectl: Nie ma rodzaju „nosuch”.",
+        .heading = "OPIS\n",
+        .description = " Własne polecenie\n",
+        .fact = "\n        Opis: Własne polecenie\n    Dostępny: tak\n",
+        .count = "\n3 rodzaje. „runtimectl kind NAZWA”",
+};
+
+static const Language chinese = {
+        .name = "zh_CN",
+        .locale = "zh_CN.UTF-8",
+        .source = "zh_CN",
+        .verbs = "列出运行时\n",
+        .stop = "仅发出请求，不等待结束\n",
+        .no_kind = "runtimectl: 没有类型“nosuch”。",
+        .heading = "描述\n",
+        .description = " 自定义命令\n",
+        .fact = "\n        描述: 自定义命令\n        可用: 是\n",
+        .count = "\n3 个类型。“runtimectl kind 名称”",
 };
 
 static char *make_locales(Harness *h, const Language *language) {
@@ -81,9 +107,19 @@ static void test_german(Harness *h) {
         speaks(h, &german);
 }
 
+static void test_polish(Harness *h) {
+        speaks(h, &polish);
+}
+
+static void test_chinese(Harness *h) {
+        speaks(h, &chinese);
+}
+
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"german", test_german},
+                {"polish", test_polish},
+                {"simplified-chinese", test_chinese},
         };
 
         return harness_main(argc, argv, "cli-languages", cases, G_N_ELEMENTS(cases));
