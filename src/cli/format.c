@@ -19,23 +19,6 @@ static bool is_direction_control(gunichar c) {
         return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f;
 }
 
-char *format_harmless(const char *text) {
-        g_autofree char *valid = g_utf8_make_valid(text ?: "", -1);
-        GString *line = g_string_sized_new(strlen(valid));
-
-        for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
-                gunichar c = g_utf8_get_char(p);
-
-                if (c == '\n' || c == '\t' || c == 0x2028 || c == 0x2029)
-                        g_string_append_c(line, ' ');
-                else if (g_unichar_iscntrl(c) || is_direction_control(c))
-                        g_string_append_unichar(line, 0xfffd);
-                else
-                        g_string_append_unichar(line, c);
-        }
-        return g_string_free(line, FALSE);
-}
-
 /* The length of a sequence that sets colours or the like at the beginning of the text; 0: there is none. */
 static size_t color_sequence(const char *text) {
         size_t length;
@@ -44,6 +27,28 @@ static size_t color_sequence(const char *text) {
                 return 0;
         length = strspn(text + 2, "0123456789;:");
         return text[2 + length] == 'm' ? 2 + length + 1 : 0;
+}
+
+char *format_harmless(const char *text) {
+        g_autofree char *valid = g_utf8_make_valid(text ?: "", -1);
+        GString *line = g_string_sized_new(strlen(valid));
+
+        for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+                gunichar c = g_utf8_get_char(p);
+                size_t length = color_sequence(p);
+
+                if (length > 0)
+                        p += length - 1;
+                else if (c == '\r')
+                        continue;
+                else if (c == '\n' || c == '\t' || c == 0x2028 || c == 0x2029)
+                        g_string_append_c(line, ' ');
+                else if (g_unichar_iscntrl(c) || is_direction_control(c))
+                        g_string_append_unichar(line, 0xfffd);
+                else
+                        g_string_append_unichar(line, c);
+        }
+        return g_string_free(line, FALSE);
 }
 
 char *format_harmless_output(const char *data, size_t size) {

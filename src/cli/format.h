@@ -11,7 +11,8 @@
 
 #include <glib.h>
 
-/* A copy as one line: control characters, line breaks and what changes the direction of text become spaces or U+FFFD. */
+/* A copy as one line: control characters, line breaks and what changes the direction of text become spaces or U+FFFD; colours and carriage
+ * returns go. */
 char *format_harmless(const char *text);
 /* The same for a line as a program has printed it, of any bytes: tabs, carriage returns and colours stay. */
 char *format_harmless_output(const char *data, size_t size);

@@ -59,6 +59,18 @@ static void test_colors(Harness *h) {
         assert_contains_not(piped, "\033");
 }
 
+/* As a terminal has it, which most runtimes take for colours. */
+static void test_colours_of_a_runtime(Harness *h) {
+        g_autofree char *id = harness_id("red"), *path = NULL, *text = NULL;
+
+        harness_start_daemon(h, NULL);
+        path = client_start(h->client, "command",
+                            options_shell("printf '\\033[1;31mred\\033[0m text\\n'; exec sleep 100", "{'Id': <%s>, 'Input': <'terminal'>}", id));
+        client_wait_text(h->client, path, "text");
+        text = cli_text(h, "status", id, NULL);
+        assert_contains(text, "stdout: red text\n");
+}
+
 static void test_harmless(Harness *h) {
         g_autofree char *id = harness_id("evil"), *text = NULL;
 
@@ -139,6 +151,7 @@ int main(int argc, char *argv[]) {
                 {"a-table-fits-the-terminal", test_width},
                 {"colours-and-links-on-a-terminal-that-wants-them", test_colors},
                 {"what-a-runtime-printed-is-harmless", test_harmless},
+                {"colours-of-a-runtime-are-left-out", test_colours_of_a_runtime},
                 {"long-output-through-the-pager", test_pager},
                 {"a-line-says-what-is-waited-for-and-goes", test_progress},
                 {"no-hint-without-a-legend", test_no_hint},
