@@ -190,7 +190,7 @@ static void print_spaces(unsigned n) {
 
 void format_print_name(const char *name) {
         print_spaces(FACT_COLUMNS - MIN(FACT_COLUMNS, text_width(name)));
-        printf("%s: ", name);
+        printf("%s:", name);
 }
 
 void format_print_fact(const char *name, const char *value) {
@@ -199,7 +199,7 @@ void format_print_fact(const char *name, const char *value) {
         if (!*text)
                 return;
         format_print_name(name);
-        puts(text);
+        printf(" %s\n", text);
 }
 
 static bool stdout_has_color(void) {
@@ -218,7 +218,7 @@ void format_print_file(const char *name, const char *path, bool here) {
                 return;
         }
         format_print_name(name);
-        printf("\033]8;;%s\033\\%s\033]8;;\033\\\n", uri, text);
+        printf(" \033]8;;%s\033\\%s\033]8;;\033\\\n", uri, text);
 }
 
 const char *format_color(Color color) {

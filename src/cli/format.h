@@ -33,7 +33,7 @@ void format_pad(GString *line, const char *text, unsigned columns);
 
 /* How wide the names of facts are; longer ones push what they name to the right, which a test of the translations finds. */
 #define FACT_COLUMNS 12U
-/* "        Name: " on stdout, for a value that is printed next. */
+/* "        Name:" on stdout, for a value that is printed next. */
 void format_print_name(const char *name);
 /* "        Name: value"; nothing for an empty value. */
 void format_print_fact(const char *name, const char *value);

@@ -11,6 +11,7 @@
 
 #include <glib.h>
 
+#include "cli/cli.h"
 #include "util/macro.h"
 
 bool parse_u64(const char *text, uint64_t *ret) {
@@ -245,5 +246,5 @@ bool parse_signal(const char *text, int *ret_signal) {
 char *signal_name(int signal) {
         const char *known = signal > 0 && signal < SIGRTMIN ? sigabbrev_np(signal) : NULL;
 
-        return known ? g_strdup_printf("SIG%s", known) : g_strdup_printf("signal %d", signal);
+        return known ? g_strdup_printf("SIG%s", known) : g_strdup_printf(_("signal %d"), signal);
 }

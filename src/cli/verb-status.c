@@ -53,7 +53,7 @@ static void print_state(const json_t *facts) {
         g_autofree char *text = format_harmless(state), *when = format_timestamp(since), *ago = format_ago(since);
 
         format_print_name(_("State"));
-        printf("%s%s%s", format_color(color), text, format_color_off());
+        printf(" %s%s%s", format_color(color), text, format_color_off());
         if (*step) {
                 g_autofree char *step_text = format_harmless(step);
 

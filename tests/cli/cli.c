@@ -30,6 +30,7 @@ static char **make_environment(Harness *h, const char *const *variables) {
         environment = g_environ_setenv(environment, "DBUS_SESSION_BUS_ADDRESS", h->bus_address, TRUE);
         environment = g_environ_setenv(environment, "PATH", path, TRUE);
         environment = g_environ_setenv(environment, "LC_ALL", "C.UTF-8", TRUE);
+        environment = g_environ_setenv(environment, "LANGUAGE", "en", TRUE);
         environment = g_environ_setenv(environment, "TERM", "xterm", TRUE);
         environment = g_environ_setenv(environment, "PAGER", "less", TRUE);
         for (const char *const *name = (const char *const[]){"NO_COLOR", "SYSTEMD_PAGER", "SYSTEMD_LESS", NULL}; *name; name++)

@@ -9,7 +9,7 @@ set -u
 source=$1 build=$2
 count=0 failures=0
 PATH=$build/src:$PATH
-export PATH LC_ALL=C.UTF-8
+export PATH LC_ALL=C.UTF-8 LANGUAGE=en
 
 say() {
         if [ "$1" = 0 ]; then echo "ok $((count += 1)) - $2"; else echo "not ok $((count += 1)) - $2"; failures=$((failures + 1)); fi

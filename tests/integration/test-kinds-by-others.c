@@ -218,13 +218,15 @@ static int run_check(const char *const *files, char **ret_output, char **ret_err
         g_autoptr(GError) error = NULL;
         int status;
 
+        g_ptr_array_add(argv, (char *) "env");
+        g_ptr_array_add(argv, (char *) "LANGUAGE=en");
         g_ptr_array_add(argv, program);
         g_ptr_array_add(argv, (char *) "kind");
         g_ptr_array_add(argv, (char *) "check");
         for (; *files; files++)
                 g_ptr_array_add(argv, (char *) *files);
         g_ptr_array_add(argv, NULL);
-        g_spawn_sync(NULL, (char **) argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, ret_output, ret_errors, &status, &error);
+        g_spawn_sync(NULL, (char **) argv->pdata, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, ret_output, ret_errors, &status, &error);
         g_assert_no_error(error);
         g_assert_true(WIFEXITED(status));
         return WEXITSTATUS(status);

@@ -80,6 +80,7 @@ static Run run(Harness *h, const char *option, const char *input) {
 
         g_subprocess_launcher_setenv(launcher, "DBUS_SESSION_BUS_ADDRESS", h->bus_address, TRUE);
         g_subprocess_launcher_setenv(launcher, "LC_ALL", "C.UTF-8", TRUE);
+        g_subprocess_launcher_setenv(launcher, "LANGUAGE", "en", TRUE);
         process = g_subprocess_launcher_spawn(launcher, &error, program, "metrics", option, NULL);
         g_assert_no_error(error);
         g_subprocess_communicate_utf8(process, input ?: "", NULL, &result.output, &result.error, &error);

@@ -32,7 +32,7 @@ def page(name):
 
 
 def run(*command):
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "80", "GROFF_NO_SGR": "1"}
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "LANGUAGE": "en", "MANWIDTH": "80", "GROFF_NO_SGR": "1"}
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, encoding="utf-8", check=False, env=environment)
 
 
