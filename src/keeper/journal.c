@@ -183,6 +183,8 @@ static void skip_to_last(KeeperJournal *journal) {
                 return;
         journal->dropped += last - LAST_LINES - (journal->cursor.number - 1);
         journal->cursor = ring_cursor_after(last - LAST_LINES);
+        /* Before these, however lately others were told of. */
+        journal->told_usec = 0;
 }
 
 void keeper_journal_finish(KeeperJournal *journal, void *buffer) {
@@ -206,6 +208,7 @@ void keeper_journal_finish(KeeperJournal *journal, void *buffer) {
                 } else if (r < 0)
                         return;
         }
+        journal->told_usec = 0;
         (void) tell_dropped(journal, clock_usec(CLOCK_MONOTONIC));
         /* As long as we are there, journald finds out whose entries they are. */
         if (journal->fd >= 0) {

@@ -223,9 +223,9 @@ static void comes_back(Harness *h, const char *client) {
         make_steps(h);
         harness_start_daemon(h, NULL);
         app = launch(h, client,
-                     "['run', '" NOTEBOOK
-                     "', 'sh', '-c', 'echo one; printf \"raw \\\\377\\\\n\"; read _ <step; printf \"  two\\\\\\\\ \\\\t \\\\n\"; read _ <step; echo "
-                     "three; read _ <step; printf four; exit 7']");
+                     "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; printf \"raw \\\\377\\\\n\"; until read _ <step; do :; done; printf \"  two\\\\\\\\ \\\\t "
+                                          "\\\\n\"; until read _ <step; do :; done; echo "
+                     "three; until read _ <step; do :; done; printf four; exit 7']");
         wait_output(app, "one\nraw \377\n");
         crash(app);
         step(h);
@@ -248,7 +248,7 @@ static void ended_meanwhile(Harness *h, const char *client) {
 
         make_steps(h);
         harness_start_daemon(h, NULL);
-        app = launch(h, client, "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; read _ <step; echo two; exit 3']");
+        app = launch(h, client, "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; until read _ <step; do :; done; echo two; exit 3']");
         wait_output(app, "one\n");
         crash(app);
         step(h);
@@ -267,7 +267,7 @@ static void torn_line(Harness *h, const char *client) {
 
         make_steps(h);
         harness_start_daemon(h, NULL);
-        app = launch(h, client, "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; echo two; read _ <step; exit 0']");
+        app = launch(h, client, "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; echo two; until read _ <step; do :; done; exit 0']");
         wait_output(app, "one\ntwo\n");
         crash(app);
         /* As if it had been killed in the middle of writing the second. */
@@ -285,7 +285,10 @@ static void service_restarts(Harness *h, const char *client) {
         make_steps(h);
         harness_start_daemon(h, NULL);
         private_bus_wait_for(RM_BUS_NAME);
-        app = launch(h, client, "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; read _ <step; echo two; read _ <step; echo three; exec tail -f /dev/null']");
+        app = launch(
+                h, client,
+                "['run', '" NOTEBOOK
+                "', 'sh', '-c', 'echo one; until read _ <step; do :; done; echo two; until read _ <step; do :; done; echo three; exec tail -f /dev/null']");
         wait_output(app, "one\n");
         harness_kill_daemon(h);
         step(h);
@@ -367,7 +370,8 @@ static void flooded(Harness *h, const char *client) {
         harness_start_daemon(h, NULL);
         /* Much more than the ring and a window hold. */
         app = launch(h, client,
-                     "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; read _ <step; yes \"$(printf %01000d 0)\" | head -n 8000; echo last; read _ <step']");
+                     "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; until read _ <step; do :; done; yes \"$(printf %01000d 0)\" | head -n 8000; echo last; "
+                                          "until read _ <step; do :; done']");
         wait_output(app, "one\n");
         g_subprocess_send_signal(app->process, SIGSTOP);
         step(h);
