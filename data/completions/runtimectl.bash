@@ -27,15 +27,16 @@ _runtimectl_column() {
         runtimectl "$@" --no-legend --no-pager "${place[@]}" 2>/dev/null
 }
 
+# "compgen -W" expands what it is given as a shell does: nothing that a service says gets there but what ids and kinds can be.
 _runtimectl_ids() {
         local column=1
         # The table of the system's service begins with the users.
         [[ " $(_runtimectl_place | tr '\n' ' ')" =~ \ (--system|-[HM]|--host|--machine) ]] && column=2
-        _runtimectl_column list | awk -v column=$column '{ print $column }'
+        _runtimectl_column list | awk -v column=$column '$column ~ /^[a-z0-9_]+$/ { print $column }'
 }
 
 _runtimectl_kinds() {
-        _runtimectl_column kinds | awk '{ print $1 }'
+        _runtimectl_column kinds | awk '$1 ~ /^[a-z0-9-]+$/ { print $1 }'
 }
 
 _runtimectl_values() {
@@ -48,7 +49,7 @@ _runtimectl_values() {
                 --stream) echo setup stdout stderr ;;
                 -s|--signal) compgen -A signal SIG ;;
                 -H|--host) compgen -A hostname ;;
-                -M|--machine) machinectl list --full --no-legend --no-pager 2>/dev/null | awk '{ print $1 }' ;;
+                -M|--machine) machinectl list --full --no-legend --no-pager 2>/dev/null | awk '$1 ~ /^[A-Za-z0-9._-]+$/ { print $1 }' ;;
                 --uid) compgen -u ;;
                 --Input) echo null pipe terminal ;;
                 --Owner) echo none caller required ;;

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "cli/format.h"
 #include "cli/json.h"
 #include "cli/kinds.h"
 #include "util/names.h"
@@ -348,8 +349,11 @@ int client_find(sd_bus *bus, const char *word, Target *ret) {
         }
         if (ids->len > 1) {
                 cli_error(_("Several ids begin with '%s'; write more of the one you mean:"), word);
-                for (unsigned i = 0; i < ids->len; i++)
-                        fprintf(stderr, "  %s\n", (const char *) ids->pdata[i]);
+                for (unsigned i = 0; i < ids->len; i++) {
+                        g_autofree char *id = format_harmless(ids->pdata[i]);
+
+                        fprintf(stderr, "  %s\n", id);
+                }
                 return EXIT_NOT_FOUND;
         }
         ret->id = TAKE_PTR(ids->pdata[0]);

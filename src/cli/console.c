@@ -13,9 +13,12 @@
 
 #include "cli/cli.h"
 #include "cli/input-calls.h"
+#include "util/macro.h"
 #include "util/names.h"
 
 #define KEY_LEAVE 0x1d /* Ctrl-], as telnet and machinectl have it */
+
+static const int end_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
 struct Console {
         sd_bus *bus;
@@ -25,7 +28,7 @@ struct Console {
         void *userdata;
 
         InputCalls *keys;
-        sd_event_source *resized;
+        sd_event_source *resized, *ended[ELEMENTSOF(end_signals)];
         struct termios before;
         bool changed;
 };
@@ -45,13 +48,20 @@ static int on_resized(sd_event_source *source, const struct signalfd_siginfo *in
         return 0;
 }
 
+static int on_end_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Console *console = userdata;
+
+        console->on_left((int) info->ssi_signo, console->userdata);
+        return 0;
+}
+
 static size_t on_keys(const uint8_t *bytes, size_t size, void *userdata) {
         const uint8_t *leave = memchr(bytes, KEY_LEAVE, size);
         Console *console = userdata;
 
         if (!leave)
                 return size;
-        console->on_left(console->userdata);
+        console->on_left(0, console->userdata);
         return (size_t) (leave - bytes);
 }
 
@@ -100,6 +110,11 @@ int console_new(sd_event *event, sd_bus *bus, const char *path, ConsoleLeft on_l
         r = sd_event_add_signal(event, &console->resized, SIGWINCH, on_resized, console);
         if (r < 0)
                 return r;
+        for (size_t i = 0; i < ELEMENTSOF(end_signals); i++) {
+                r = sd_event_add_signal(event, &console->ended[i], end_signals[i], on_end_signal, console);
+                if (r < 0)
+                        return r;
+        }
         r = console_make_raw(console);
         if (r < 0)
                 return r;
@@ -112,6 +127,8 @@ Console *console_free(Console *console) {
                 return NULL;
         input_calls_free(console->keys);
         sd_event_source_disable_unref(console->resized);
+        for (size_t i = 0; i < ELEMENTSOF(end_signals); i++)
+                sd_event_source_disable_unref(console->ended[i]);
         if (console->changed)
                 (void) tcsetattr(STDIN_FILENO, TCSADRAIN, &console->before);
         g_free(console);

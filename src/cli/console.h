@@ -12,12 +12,12 @@
 
 typedef struct Console Console;
 
-/* Somebody has pressed Ctrl-], or the terminal is gone. */
-typedef void (*ConsoleLeft)(void *userdata);
+/* Somebody has pressed Ctrl-] (0), or a signal wants us to end. */
+typedef void (*ConsoleLeft)(int signal, void *userdata);
 /* The runtime takes no input. */
 typedef void (*ConsoleRefused)(const sd_bus_error *error, int r, void *userdata);
 
-/* stdin is a terminal; SIGWINCH must be blocked. The bus and `path` are kept by the caller. 0 or negative errno. */
+/* stdin is a terminal; SIGWINCH, SIGINT, SIGTERM, SIGHUP and SIGQUIT must be blocked. The bus and `path` are kept by the caller. 0 or negative errno. */
 int console_new(sd_event *event, sd_bus *bus, const char *path, ConsoleLeft on_left, ConsoleRefused on_refused, void *userdata, Console **ret);
 Console *console_free(Console *console);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Console, console_free)

@@ -396,8 +396,8 @@ void follow_block_signals(void) {
         (void) sigprocmask(SIG_BLOCK, &mask, NULL);
 }
 
-static void on_left(void *userdata) {
-        follow_exit(userdata, EXIT_OK);
+static void on_left(int signal, void *userdata) {
+        follow_exit(userdata, signal > 0 ? EXIT_SIGNAL + signal : EXIT_OK);
 }
 
 static int follow_attach(Follow *follow) {

@@ -15,7 +15,8 @@ typedef struct InputCalls InputCalls;
 /* Called with the error when the runtime takes no input. */
 typedef void (*InputCallsRefused)(const sd_bus_error *error, int r, void *userdata);
 
-/* Looks at what was read: how much of it is input. Less than all: what is behind it is not, and nothing more is read; the end isn't told to the runtime. */
+/* Looks at what was read: how much of it is input. Less than all: what is behind it is not, and nothing more is read or sent; the end
+ * isn't told to the runtime. */
 typedef size_t (*InputCallsFilter)(const uint8_t *bytes, size_t size, void *userdata);
 
 /* Takes the fd, the pipe's read end, or a terminal; filter may be NULL. The bus and `path` are kept by the caller. NULL: no memory for it in the event loop. */

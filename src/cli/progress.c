@@ -29,6 +29,7 @@ typedef struct Progress {
         json_t *facts; /* properties, those that came so far */
         uint64_t index, total;
         uint64_t begin_usec, away_usec; /* since when it is away; 0: it isn't */
+        uint64_t asked_usec;
         bool shown;
 
         char *state;
@@ -160,6 +161,9 @@ static int on_waited(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         int r;
 
         progress->call_wait = sd_bus_slot_unref(progress->call_wait);
+        /* It was there all the while, and has gone only now: that isn't the absence we knew of. */
+        if (sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) && now_usec() - progress->asked_usec > USEC_PER_SEC)
+                progress->away_usec = 0;
         if (error && client_is_away(error) && (progress->away_usec == 0 || now_usec() - progress->away_usec < AWAY_USEC))
                 r = retry_later(progress);
         else if (error)
@@ -180,6 +184,7 @@ static int progress_ask(Progress *progress) {
         _cleanup_message_ sd_bus_message *message = NULL;
         int r;
 
+        progress->asked_usec = now_usec();
         r = sd_bus_message_new_method_call(progress->bus, &message, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "WaitRuntime");
         if (r >= 0)
                 r = sd_bus_message_append(message, "ss", progress->target->id, progress->until);

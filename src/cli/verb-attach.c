@@ -31,6 +31,7 @@ static int choose(sd_bus *bus, const Target *target, FollowOptions *options) {
         if (strcmp(input, "null") == 0 && !options->quiet)
                 cli_error(_("The runtime %s has no input; here is its output."), target->id);
         options->split = !options->terminal;
+        options->harmless = !options->terminal && isatty(STDOUT_FILENO);
         return EXIT_OK;
 }
 
@@ -48,13 +49,19 @@ static int leave(const Target *target, const FollowOptions *options, const json_
         return report_exit_code(report);
 }
 
-/* Of which the event loop hears; those that end us still do. */
-static void block_signals(void) {
+/* Of which the event loop hears; those that end us too, where there is a terminal to be put back. */
+static void block_signals(bool terminal) {
         sigset_t mask;
 
         sigemptyset(&mask);
         sigaddset(&mask, SIGCHLD);
-        sigaddset(&mask, SIGWINCH);
+        if (terminal) {
+                sigaddset(&mask, SIGWINCH);
+                sigaddset(&mask, SIGINT);
+                sigaddset(&mask, SIGTERM);
+                sigaddset(&mask, SIGHUP);
+                sigaddset(&mask, SIGQUIT);
+        }
         (void) sigprocmask(SIG_BLOCK, &mask, NULL);
 }
 
@@ -75,7 +82,7 @@ static int attach(const Cli *cli, const char *word, int n_lines, FollowOptions *
         r = records_find_tail(bus, target.path, (uint64_t) n_lines, &error, &options->after);
         if (r < 0)
                 return client_fail(&error, r);
-        block_signals();
+        block_signals(options->terminal);
         if (options->terminal && !options->quiet)
                 cli_error(_("Attached to the runtime %s. Press Ctrl-] to leave it."), target.id);
         r = follow_run(bus, &target, options, &report);

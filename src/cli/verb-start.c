@@ -18,6 +18,9 @@
 #include "cli/start-options.h"
 #include "util/names.h"
 
+/* Longer than the service takes to say that it took too long: a minute for a start's turn, and its own time. */
+#define START_TIMEOUT_USEC (90 * USEC_PER_SEC)
+
 typedef struct Start {
         Cli *cli;
         const Verb *verb;
@@ -186,7 +189,7 @@ static int start_runtime(Start *start, sd_bus *bus, Target *ret) {
         r = make_call(start, bus, &message);
         if (r != EXIT_OK)
                 return r;
-        r = client_send(bus, message, CLIENT_TIMEOUT_DEFAULT, &error, &reply);
+        r = client_send(bus, message, START_TIMEOUT_USEC, &error, &reply);
         if (r >= 0)
                 r = sd_bus_message_read(reply, "so", &id, &path);
         if (r < 0)

@@ -4,6 +4,7 @@
 
 #include "cli.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "util/names.h"
@@ -45,6 +46,19 @@ static void test_coming_back_and_its_end(Harness *h) {
         terminal_assert_unchanged(terminal);
 }
 
+static void test_a_signal_leaves_the_terminal_as_it_was(Harness *h) {
+        g_autoptr(Terminal) terminal = NULL;
+        g_autofree char *id = harness_id("attach");
+
+        start(h, id, "terminal", "echo here; exec cat");
+        terminal = terminal_new(h, 80, 24, NULL, "attach", "-q", id, NULL);
+        terminal_wait(terminal, "here");
+        g_assert_true(terminal_is_raw(terminal));
+        terminal_kill(terminal, SIGTERM);
+        g_assert_cmpint(terminal_wait_exit(terminal), ==, 128 + SIGTERM);
+        terminal_assert_unchanged(terminal);
+}
+
 /* Words of a script, which has no terminal. */
 static void test_no_terminal_of_ours(Harness *h) {
         g_autofree char *id = harness_id("attach"), *out = NULL, *err = NULL;
@@ -76,6 +90,7 @@ int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"a-shell-on-a-terminal", test_a_shell_on_a_terminal},
                 {"coming-back-and-its-end", test_coming_back_and_its_end},
+                {"a-signal-leaves-the-terminal-as-it-was", test_a_signal_leaves_the_terminal_as_it_was},
                 {"no-terminal-of-ours", test_no_terminal_of_ours},
                 {"no-input", test_no_input},
                 {"no-json", test_no_json},

@@ -80,6 +80,20 @@ offers_not() {
         say $((1 - $?)) "$shell: '$*' isn't completed to $unwanted"
 }
 
+# A service elsewhere can answer what it likes, and none of it is executed.
+hostile() {
+        local shell=$1 folder
+        folder=$(mktemp -d)
+        # shellcheck disable=SC2016
+        printf '#!/bin/sh\necho '"'"'$(touch${IFS}%s/done) $(touch${IFS}%s/done) ready x'"'"'\n' "$folder" "$folder" >"$folder/runtimectl"
+        chmod +x "$folder/runtimectl"
+        PATH=$folder:$PATH "of_$shell" runtimectl stop '' >/dev/null 2>&1
+        PATH=$folder:$PATH "of_$shell" runtimectl start '' >/dev/null 2>&1
+        [ ! -e "$folder/done" ]
+        say $? "$shell: what a service answers isn't executed"
+        rm -rf "$folder"
+}
+
 for shell in bash fish zsh; do
         if ! command -v $shell >/dev/null || { [ $shell = bash ] && [ ! -e /usr/share/bash-completion/bash_completion ]; }; then
                 echo "ok $((count += 1)) - $shell # SKIP it isn't installed"
@@ -99,6 +113,7 @@ for shell in bash fish zsh; do
         offers $shell check runtimectl kind c
         offers $shell all runtimectl kill --who a
         offers $shell SIGUSR1 runtimectl kill -s SIGU
+        hostile $shell
 done
 runtimectl stop complete_me
 echo "1..$count"
