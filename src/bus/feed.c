@@ -22,6 +22,8 @@
 
 #define BATCH_USEC (10 * USEC_PER_MSEC)
 #define OUTPUT_SHARE 4U
+/* What has to be sent at once, as the rest of one that ends, is paid for by others, but not for long. */
+#define OUTPUT_DELAY_MAX_USEC (250 * USEC_PER_MSEC)
 /* An end waits for subscribers that read: not for one that has been silent for so long, and for all of them no longer than this. */
 #define FINISH_SILENCE_USEC (1 * USEC_PER_SEC)
 #define FINISH_MAX_USEC (5 * USEC_PER_SEC)
@@ -119,7 +121,7 @@ static bool stream_pump(Stream *stream, uint64_t now, uint64_t *next) {
                 from = cpu_usec();
                 if (stream_send(stream) < 0)
                         return false;
-                bus->output_usec = MAX_OF(bus->output_usec, now) + OUTPUT_SHARE * (cpu_usec() - from);
+                bus->output_usec = MIN_OF(MAX_OF(bus->output_usec, now) + OUTPUT_SHARE * (cpu_usec() - from), now + OUTPUT_DELAY_MAX_USEC);
                 stream->next_usec = MAX_OF(bus->output_usec, now + BATCH_USEC);
         }
         return true;

@@ -8,9 +8,11 @@
 #include "bus/bus.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bus/steer-request.h"
 #include "util/limits.h"
@@ -337,11 +339,20 @@ static bool gives_pipe(sd_bus_message *call) {
                sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "OpenOutput");
 }
 
+/* The keeper is the user's: what it gives is passed on if it is what was asked for. */
+static bool is_pipe(int fd, sd_bus_message *call) {
+        int mode = sd_bus_message_is_method_call(call, RM_RUNTIME_INTERFACE, "OpenInput") ? O_WRONLY : O_RDONLY;
+        struct stat st;
+
+        return fd >= 0 && fstat(fd, &st) >= 0 && S_ISFIFO(st.st_mode) && (fcntl(fd, F_GETFL) & O_ACCMODE) == mode;
+}
+
 void bus_answer_call(void *userdata, int error, int fd) {
         g_autoptr(sd_bus_message) call = userdata;
 
         if (error == 0 && gives_pipe(call))
-                (void) (fd >= 0 ? sd_bus_reply_method_return(call, "h", fd) : sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "The keeper gave no pipe."));
+                (void) (is_pipe(fd, call) ? sd_bus_reply_method_return(call, "h", fd)
+                                          : sd_bus_reply_method_errorf(call, RM_ERROR_BAD_STATE, "The keeper gave no pipe."));
         else if (error == 0)
                 (void) sd_bus_reply_method_return(call, NULL);
         else if (error == EAGAIN)

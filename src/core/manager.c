@@ -185,6 +185,7 @@ Manager *manager_free(Manager *manager) {
         g_hash_table_unref(manager->by_name);
         g_hash_table_unref(manager->by_uid);
         kind_set_free(manager->kinds);
+        turns_free(manager->context.starts);
         record_store_free(manager->context.records);
         quotas_free(manager->quotas);
         journal_free(manager->context.journal);

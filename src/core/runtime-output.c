@@ -47,7 +47,7 @@ static int fill(const RingReader *ring, uint64_t after, uint32_t flags, size_t m
         RingCursor cursor = ring_cursor_after(MIN_OF(after, last));
         g_autofree char *text = g_malloc(RING_LINE_MAX);
 
-        for (;;) {
+        for (uint64_t n = 0;; n++) {
                 uint64_t wanted = cursor.number;
                 struct ring_record record;
                 int r;
@@ -55,6 +55,9 @@ static int fill(const RingReader *ring, uint64_t after, uint32_t flags, size_t m
                 r = ring_read(ring, &cursor, &record, text);
                 if (r < 0)
                         return r;
+                /* Somebody writes it still, who shouldn't. */
+                if (n > ring_reader_capacity(ring))
+                        return -EBADMSG;
                 if (flags & OUTPUT_FRAMED && (r > 0 ? record.number : last + 1) > wanted) {
                         uint64_t count = (r > 0 ? record.number : last + 1) - wanted;
 
@@ -93,6 +96,9 @@ static int open_ended(Runtime *runtime, uint64_t after, uint32_t flags, KeeperRe
         size_t size = 0;
         int r;
 
+        /* What is in a pipe of ours is on our account for as long as somebody keeps it, and one user could have all that all users have. */
+        if (runtime->context->many_users)
+                return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime has ended; read what is kept of its output with ReadOutput.");
         r = open_pipe(&read_fd, &write_fd, &size);
         if (r >= 0)
                 r = fill(&runtime->ring, after, flags, size, bytes);

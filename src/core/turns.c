@@ -46,13 +46,15 @@ static void turns_call_later(Turns *turns) {
 static int on_turn(sd_event_source *source, void *userdata) {
         Turns *turns = userdata;
 
-        while (turns->n < turns->max && !g_queue_is_empty(&turns->users)) {
+        /* Those that fail make no room for more than as many: others have their turn of the loop. */
+        for (unsigned i = 0; i < turns->max && turns->n < turns->max && !g_queue_is_empty(&turns->users); i++) {
                 Turn *turn = turns_pop(turns);
 
                 turns->n++;
                 turn->waits = false;
                 turn->begin(turn->userdata);
         }
+        turns_call_later(turns);
         return 0;
 }
 

@@ -118,9 +118,10 @@ static bool is_draining(Keeper *keeper) {
                 return false;
         if (keeper->drain_usec == USEC_INFINITY) {
                 keeper->drain_usec = clock_usec(CLOCK_MONOTONIC) + DRAIN_USEC;
-                keeper->kill_usec = USEC_INFINITY;
                 readers_hurry(&keeper->readers);
         }
+        /* Also if somebody has asked for it meanwhile: there is nobody to be killed. */
+        keeper->kill_usec = USEC_INFINITY;
         return clock_usec(CLOCK_MONOTONIC) < keeper->drain_usec;
 }
 
@@ -130,6 +131,11 @@ void command_check_payload(Keeper *keeper) {
                 if (!is_draining(keeper))
                         enter_settled(keeper);
                 return;
+        }
+        if (keeper->drain_usec != USEC_INFINITY) {
+                /* It was empty, and somebody has come back. */
+                keeper->drain_usec = USEC_INFINITY;
+                keeper->kill_usec = clock_usec(CLOCK_MONOTONIC);
         }
         if (!keeper->counted && clock_usec(CLOCK_MONOTONIC) >= keeper->kill_usec) {
                 if (keeper->asked)

@@ -15,7 +15,7 @@
 #define INPUT_PIPE_SIZE 4096
 
 void input_init(Input *input) {
-        *input = (Input){.fd = -EBADF};
+        *input = (Input){.fd = -EBADF, .slave_fd = -EBADF};
 }
 
 int input_open(Input *input, int *ret_read_fd) {
@@ -37,13 +37,15 @@ int input_open(Input *input, int *ret_read_fd) {
         return 0;
 }
 
-void input_open_terminal(Input *input, int master_fd) {
+void input_open_terminal(Input *input, int master_fd, int slave_fd) {
         input->fd = master_fd;
+        input->slave_fd = slave_fd;
         input->terminal = true;
 }
 
 void input_close(Input *input) {
         input->fd = fd_close(input->fd);
+        input->slave_fd = fd_close(input->slave_fd);
         input->ended = true;
         free(input->buffer);
         input->buffer = NULL;

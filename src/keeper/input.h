@@ -9,6 +9,7 @@
 typedef struct Input {
         int fd;          /* write end, -EBADF before and after */
         bool terminal;   /* fd is the master of one, which can read too: it isn't given away */
+        int slave_fd;    /* of it: while we have it open too, a runtime may close its own and open it again, and nobody takes that for an end */
         bool ended;      /* there was a pipe and it is closed, or there will never be one */
         bool closing;    /* closed behind what is buffered */
         uint8_t *buffer; /* LIMIT_INPUT bytes, when first needed */
@@ -20,8 +21,8 @@ void input_init(Input *input);
 
 /* Makes the pipe; the read end is the caller's, to give away and close. */
 int input_open(Input *input, int *ret_read_fd);
-/* The same with a terminal's master, which is taken. */
-void input_open_terminal(Input *input, int master_fd);
+/* The same with a terminal's two ends, which are taken. */
+void input_open_terminal(Input *input, int master_fd, int slave_fd);
 void input_close(Input *input);
 
 void input_prepare_poll(const Input *input, struct pollfd *fd);

@@ -154,8 +154,13 @@ static int send_next(KeeperJournal *journal, void *buffer, bool is_bounded) {
 void keeper_journal_process(KeeperJournal *journal, const struct pollfd *fd, void *buffer) {
         uint64_t now_usec;
 
-        if (!journal->fields || journal->cursor.number > ring_reader_last(&journal->ring) || (journal->is_full && fd->revents == 0))
+        if (!journal->fields || (journal->is_full && fd->revents == 0))
                 return;
+        if (journal->cursor.number > ring_reader_last(&journal->ring)) {
+                /* What the last turn came back for has been met by others of its kind: nothing is left to come for. */
+                journal->again_usec = USEC_INFINITY;
+                return;
+        }
         now_usec = clock_usec(CLOCK_MONOTONIC);
         if (journal->again_usec != USEC_INFINITY && now_usec < journal->again_usec)
                 return;

@@ -176,7 +176,6 @@ static size_t read_stream(OutputStream *stream, void *buffer, size_t size) {
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return 0;
-        /* Of a terminal that nobody has open any more, with EIO. */
         if (n <= 0) {
                 stream->fd = fd_close(stream->fd);
                 line_splitter_end(&stream->splitter);

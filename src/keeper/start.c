@@ -107,21 +107,22 @@ static void close_ends(RuntimeEnds *ends) {
 
 /* Input and output each hold its master, so that each can be closed by itself. */
 static int open_terminal(Keeper *keeper, RuntimeEnds *ends) {
-        _cleanup_close_ int master_fd = -EBADF, slave_fd = -EBADF, input_fd = -EBADF;
+        _cleanup_close_ int master_fd = -EBADF, slave_fd = -EBADF, input_fd = -EBADF, own_fd = -EBADF;
         int r;
 
         r = terminal_open(&master_fd, &slave_fd);
         if (r < 0)
                 return r;
         input_fd = fcntl(master_fd, F_DUPFD_CLOEXEC, 0);
-        if (input_fd < 0)
+        own_fd = fcntl(slave_fd, F_DUPFD_CLOEXEC, 0);
+        if (input_fd < 0 || own_fd < 0)
                 return -errno;
         ends->output = fcntl(slave_fd, F_DUPFD_CLOEXEC, 0);
         ends->error = fcntl(slave_fd, F_DUPFD_CLOEXEC, 0);
         if (ends->output < 0 || ends->error < 0)
                 return -errno;
         ends->input = TAKE_FD(slave_fd);
-        input_open_terminal(&keeper->input, TAKE_FD(input_fd));
+        input_open_terminal(&keeper->input, TAKE_FD(input_fd), TAKE_FD(own_fd));
         output_open_terminal(&keeper->output, TAKE_FD(master_fd));
         return 0;
 }

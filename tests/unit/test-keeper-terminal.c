@@ -115,6 +115,42 @@ static void test_a_pipe_has_no_size(void) {
         finish(f);
 }
 
+/* Clock ticks of CPU that the keeper has used. */
+static unsigned long cpu_ticks(Fixture *f) {
+        g_autofree char *path = g_strdup_printf("/proc/%d/stat", (int) f->pid), *text = NULL;
+        unsigned long user, system;
+
+        g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+        g_assert_cmpint(sscanf(strrchr(text, ')') + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), ==, 2);
+        return user + system;
+}
+
+/* Input that waits for a terminal which the runtime has closed is no reason to run in circles, and the terminal is there when it is opened again. */
+static void test_a_terminal_may_be_closed_and_opened_again(void) {
+        g_autoptr(Fixture) f = start_shell("echo ready; read -r line; exec </dev/null >/dev/null 2>&1; sleep 0.7; echo back >/dev/tty; exit 4");
+        g_autofree char *much = g_strnfill(LIMIT_INPUT - 1, 'x');
+        unsigned long before;
+
+        fixture_start(f);
+        fixture_execute(f, 0);
+        fixture_assert_line(f, RING_STREAM_STDOUT, 0, "ready\r");
+        g_assert_cmpint(fixture_input(f, LINK_INPUT_WRITE, "\r", 1), ==, 0);
+        before = cpu_ticks(f);
+        (void) fixture_input(f, LINK_INPUT_WRITE, much, LIMIT_INPUT - 1);
+        fixture_wait(f, LINK_DONE, 1);
+        g_assert_cmpint(f->exited.status, ==, 4);
+        /* In circles it would be seven tenths of a second; ticks are hundredths. */
+        g_assert_cmpuint(cpu_ticks(f) - before, <, 30);
+        fixture_collect(f);
+        fixture_wait_end(f);
+        for (;;) {
+                struct ring_record record;
+
+                if (strstr(fixture_next_line(f, &record), "back"))
+                        break;
+        }
+}
+
 /* What is left when the session's leader ends gets SIGHUP from the kernel, and is no reason to wait. */
 static void test_what_the_leader_leaves_is_hung_up(void) {
         g_autoptr(Fixture) f = start_shell("(trap 'exit' HUP; while :; do sleep 0.1; done) & echo started");
@@ -138,6 +174,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/keeper-terminal/a-new-size-is-told", test_a_new_size_is_told);
         g_test_add_func("/keeper-terminal/nothing-of-the-output-is-lost-at-the-end", test_nothing_of_the_output_is_lost_at_the_end);
         g_test_add_func("/keeper-terminal/it-is-not-given-away", test_it_is_not_given_away);
+        g_test_add_func("/keeper-terminal/a-terminal-may-be-closed-and-opened-again", test_a_terminal_may_be_closed_and_opened_again);
         g_test_add_func("/keeper-terminal/a-pipe-has-no-size", test_a_pipe_has_no_size);
         g_test_add_func("/keeper-terminal/what-the-leader-leaves-is-hung-up", test_what_the_leader_leaves_is_hung_up);
         return g_test_run();
