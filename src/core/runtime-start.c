@@ -144,6 +144,8 @@ static int runtime_begin(Runtime *runtime, sd_bus_error *reterr) {
         r = runtime_ask_for_scope(runtime);
         if (r == -EBUSY)
                 r = runtime_ask_again(runtime);
+        if (r == -ENOTCONN && runtime->context->many_users)
+                return sd_bus_error_set(reterr, RM_ERROR_START_FAILED, "The spawner isn't there at the moment; try again.");
         if (r < 0)
                 return sd_bus_error_setf(reterr, RM_ERROR_START_FAILED, "systemd could not be asked for a scope: %s.", g_strerror(-r));
         return 0;

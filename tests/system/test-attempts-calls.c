@@ -23,6 +23,7 @@ static const Attempt hold_back = {"$PATH", NULL, "OpenOutput", "(uint64 0, uint3
 static const Attempt open_input = {"$PATH", NULL, "OpenInput", "()"};
 static const Attempt write_input = {"$PATH", NULL, "WriteInput", "([byte 0x78],)"};
 static const Attempt close_input = {"$PATH", NULL, "CloseInput", "()"};
+static const Attempt resize_terminal = {"$PATH", NULL, "ResizeTerminal", "(uint16 24, uint16 80)"};
 static const Attempt subscribe = {"$PATH", NULL, "Subscribe", "(uint64 0, uint32 3)"};
 static const Attempt unsubscribe = {"$PATH", NULL, "Unsubscribe", "()"};
 static const Attempt set_limits = {"$PATH", NULL, "SetLimits", "({'TasksMax': <uint64 1>},)"};
@@ -255,6 +256,7 @@ static const SystemCase cases[] = {
         {"bob-opens-input", test_attempt, &open_input},
         {"bob-writes-input", test_attempt, &write_input},
         {"bob-closes-input", test_attempt, &close_input},
+        {"bob-resizes-the-terminal", test_attempt, &resize_terminal},
         {"bob-subscribes", test_attempt, &subscribe},
         {"bob-unsubscribes", test_attempt, &unsubscribe},
         {"bob-sets-limits", test_attempt, &set_limits},
