@@ -433,15 +433,20 @@ int keeper_link_send(KeeperLink *link, const char *message, uint64_t effect, Kee
         return keeper_link_end(link, part.cookie, r);
 }
 
-int keeper_link_output_open(KeeperLink *link, uint64_t after, uint32_t flags, KeeperReplyFunc reply, void *userdata) {
-        struct link_output_open message = {.type = LINK_OUTPUT_OPEN, .flags = flags, .after = after};
-        int r;
-
+/* For what not every keeper understands: before it has greeted, nobody knows which it is. */
+static int keeper_link_begin_new(KeeperLink *link, KeeperReplyFunc reply, void *userdata, uint32_t *ret_cookie) {
         if (!link->greeted)
                 return -EAGAIN;
         if (link->version < LINK_VERSION_OUTPUT)
                 return -EOPNOTSUPP;
-        r = keeper_link_begin(link, reply, userdata, &message.cookie);
+        return keeper_link_begin(link, reply, userdata, ret_cookie);
+}
+
+int keeper_link_output_open(KeeperLink *link, uint64_t after, uint32_t flags, KeeperReplyFunc reply, void *userdata) {
+        struct link_output_open message = {.type = LINK_OUTPUT_OPEN, .flags = flags, .after = after};
+        int r;
+
+        r = keeper_link_begin_new(link, reply, userdata, &message.cookie);
         if (r < 0)
                 return r;
         return keeper_link_end(link, message.cookie, keeper_link_post(link, &message, sizeof(message), NULL, 0));
@@ -487,11 +492,7 @@ int keeper_link_resize(KeeperLink *link, uint16_t rows, uint16_t columns, Keeper
         struct link_resize message = {.type = LINK_RESIZE, .rows = rows, .columns = columns};
         int r;
 
-        if (!link->greeted)
-                return -EAGAIN;
-        if (link->version < LINK_VERSION_OUTPUT)
-                return -EOPNOTSUPP;
-        r = keeper_link_begin(link, reply, userdata, &message.cookie);
+        r = keeper_link_begin_new(link, reply, userdata, &message.cookie);
         if (r < 0)
                 return r;
         return keeper_link_end(link, message.cookie, keeper_link_post(link, &message, sizeof(message), NULL, 0));

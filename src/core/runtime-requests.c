@@ -7,6 +7,9 @@
 #include "util/text.h"
 
 static int refuse_request(int r, sd_bus_error *reterr) {
+        if (r == -EAGAIN)
+                return sd_bus_error_set(reterr, RM_ERROR_WOULD_BLOCK,
+                                        "The runtime's keeper hasn't answered this instance of the service yet; try again later.");
         if (r == -EOPNOTSUPP)
                 return sd_bus_error_set(reterr, RM_ERROR_NOT_SUPPORTED, "The runtime was started by an older version of this service; restart it.");
         if (r == -ENOBUFS)
