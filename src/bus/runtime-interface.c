@@ -102,7 +102,7 @@ static int read_output(sd_bus_message *call, RuntimeObject *object, LinesFlags f
         RingCursor cursor;
         uint32_t max;
         size_t size;
-        int r;
+        int n, r;
 
         r = sd_bus_message_read(call, "tu", &after, &max);
         if (r < 0)
@@ -112,11 +112,13 @@ static int read_output(sd_bus_message *call, RuntimeObject *object, LinesFlags f
         r = sd_bus_message_new_method_return(call, &reply);
         if (r < 0)
                 return r;
-        r = lines_append(reply, ring, &cursor, flags, max ?: UINT32_MAX, LIMIT_READ_OUTPUT, &size);
-        if (r < 0)
-                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime's output can't be read: %s.", g_strerror(-r));
-        last = ring_reader_last(ring);
-        r = sd_bus_message_append(reply, "tb", last, cursor.number <= last);
+        n = lines_append(reply, ring, &cursor, flags, max ?: UINT32_MAX, LIMIT_READ_OUTPUT, &size);
+        if (n < 0)
+                return sd_bus_error_setf(reterr, RM_ERROR_BAD_STATE, "The runtime's output can't be read: %s.", g_strerror(-n));
+        /* As it was when it was read, and no later look: who is told of more and given none would ask for ever, and who goes on behind "last" would miss what
+         * has been written since. A restarted runtime's ring is empty at first, whatever its last number. */
+        last = MAX_OF(last, cursor.number - 1);
+        r = sd_bus_message_append(reply, "tb", last, n > 0 && cursor.number <= last);
         return r < 0 ? r : bus_reply_sized(object->bus, reply, call, size);
 }
 

@@ -24,7 +24,8 @@ static void test_a_shell_on_a_terminal(Harness *h) {
         terminal_type(terminal, "stty size; tty\r");
         terminal_wait(terminal, "33 101");
         terminal_wait(terminal, "/dev/pts/");
-        terminal_type(terminal, "echo one; sleep 1000\r");
+        /* What was typed comes back too; and who prints this is the process group in front, and is sent the signal. */
+        terminal_type(terminal, "sh -c 'echo o\"\"ne; exec sleep 1000'\r");
         terminal_wait(terminal, "one");
         terminal_type(terminal, "\003");
         terminal_wait(terminal, "shell> ");

@@ -423,6 +423,26 @@ static void test_flood(Harness *h) {
         g_assert_cmpuint(log->n_received + log->n_dropped, ==, log->report_last);
 }
 
+/* A line may be written between the read and any look behind it. */
+static void test_more(Harness *h) {
+        g_autofree char *path = NULL;
+        unsigned empty = 0;
+
+        harness_start_daemon(h, NULL);
+        path = client_start(h->client, "command", options_shell("exec yes $(printf %0999d 0)", NULL));
+        for (unsigned i = 0; i < 1000; i++) {
+                Page page = read_page(h->client, path, "ReadOutput", G_MAXUINT64, 0);
+
+                if (page.n == 0) {
+                        g_assert_false(page.more);
+                        empty++;
+                }
+        }
+        g_assert_cmpuint(empty, >, 0);
+        client_stop(h->client, path);
+        g_variant_unref(client_wait_ended(h->client, path));
+}
+
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"both-streams-are-numbered-from-1-in-one-row-and-timed", test_streams},
@@ -439,6 +459,7 @@ int main(int argc, char *argv[]) {
                 {"pages-of-text-that-grows-are-no-larger", test_pages_of_lossy_text},
                 {"only-the-newest-lines-are-kept", test_overwritten},
                 {"a-flood-stops-no-other-call", test_flood},
+                {"who-is-told-of-more-is-given-some", test_more},
         };
 
         return harness_main(argc, argv, "output", cases, G_N_ELEMENTS(cases));
