@@ -22,7 +22,8 @@ static int scope_bus_open(ScopeBus *bus);
 void scope_bus_close(ScopeBus *bus) {
         scope_bus_drop_calls(bus);
         bus->job_removed_match = sd_bus_slot_unref(bus->job_removed_match);
-        bus->properties_match = sd_bus_slot_unref(bus->properties_match);
+        bus->state_match = sd_bus_slot_unref(bus->state_match);
+        bus->result_match = sd_bus_slot_unref(bus->result_match);
         bus->disconnected_match = sd_bus_slot_unref(bus->disconnected_match);
         bus->owner_match = sd_bus_slot_unref(bus->owner_match);
         bus->filter = sd_bus_slot_unref(bus->filter);
@@ -135,6 +136,16 @@ static int scope_bus_connect(ScopeBus *bus) {
         return r < 0 ? r : sd_bus_start(bus->bus);
 }
 
+/* Of all units, and of what the interface has alone. */
+static int scope_bus_match_changes(ScopeBus *bus, sd_bus_slot **slot, const char *interface, sd_bus_message_handler_t handler) {
+        g_autofree char *match = NULL;
+
+        match = g_strdup_printf("type='signal',sender='" SYSTEMD_NAME "',path_namespace='" SYSTEMD_UNIT_PREFIX "',"
+                                "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='%s'",
+                                interface);
+        return sd_bus_add_match_async(bus->bus, slot, match, handler, NULL, bus);
+}
+
 static int scope_bus_open(ScopeBus *bus) {
         int r;
 
@@ -161,10 +172,10 @@ static int scope_bus_open(ScopeBus *bus) {
                                       bus);
         if (r < 0)
                 return r;
-        r = sd_bus_add_match_async(bus->bus, &bus->properties_match,
-                                   "type='signal',sender='" SYSTEMD_NAME "',path_namespace='" SYSTEMD_UNIT_PREFIX "',"
-                                   "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='" SYSTEMD_UNIT "'",
-                                   scope_on_properties_changed, NULL, bus);
+        r = scope_bus_match_changes(bus, &bus->result_match, SYSTEMD_SCOPE, scope_on_result_changed);
+        if (r < 0)
+                return r;
+        r = scope_bus_match_changes(bus, &bus->state_match, SYSTEMD_UNIT, scope_on_state_changed);
         if (r < 0)
                 return r;
         return sd_bus_call_method_async(bus->bus, &bus->subscribe_call, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "Subscribe", on_subscribed, bus, NULL);

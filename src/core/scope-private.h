@@ -45,7 +45,8 @@ struct ScopeBus {
         /* of the direct back end */
         sd_bus *bus; /* NULL while there is no connection */
         sd_bus_slot *job_removed_match;
-        sd_bus_slot *properties_match;
+        sd_bus_slot *state_match;
+        sd_bus_slot *result_match;
         sd_bus_slot *disconnected_match;
         sd_bus_slot *owner_match;
         sd_bus_slot *filter;
@@ -69,8 +70,7 @@ typedef enum ScopeState {
         SCOPE_CALLING,  /* StartTransientUnit is under way */
         SCOPE_STARTING, /* its job is */
         SCOPE_ACTIVE,
-        SCOPE_ENDING, /* inactive; its Result is being asked for */
-        SCOPE_DEAD,   /* there is no unit, or it isn't ours any more */
+        SCOPE_DEAD, /* there is no unit, or it isn't ours any more */
 } ScopeState;
 
 struct Scope {
@@ -84,12 +84,12 @@ struct Scope {
         bool abandoned;   /* freed by its owner while the spawner was making it; what becomes of it is awaited */
         bool with_keeper; /* the spawner starts its keeper */
         ScopeState state;
+        ScopeResult result; /* what was told last */
         ScopeCall *start_call;
         ScopeCall *stop_call;
-        ScopeCall *check_call;
-        bool has_oom_policy; /* it was asked for */
-        bool ask_again;      /* how it is; it wasn't answered sensibly */
-        ScopeCall *result_call;
+        ScopeCall *check_call; /* how it is, and then perhaps its Result */
+        bool has_oom_policy;   /* it was asked for */
+        bool ask_again;        /* how it is; it wasn't answered sensibly */
         ScopeCall *limits_call;
         ScopeLimitsFunc limits_done; /* NULL: none are being set */
         void *limits_userdata;
@@ -129,7 +129,8 @@ void scope_bus_drop_calls(ScopeBus *bus);
 void scope_bus_close(ScopeBus *bus);
 
 /* userdata: ScopeBus */
-int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
+int scope_on_state_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
+int scope_on_result_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *reterr);
 
 /* The connection is gone: who has asked for our own job is told that it isn't known. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* One scope's life on systemd's bus: StartTransientUnit, the job's own JobRemoved, and from then on the unit's ActiveState. Until the job is
- * done the unit's state says nothing: a new scope is announced as inactive first. The unit is referenced (AddRef), so that its
- * Result can still be read when it has gone inactive; the reference is given back with UnrefUnit, or by systemd when we leave the bus.
+ * done the unit's state says nothing: a new scope is announced as inactive first. systemd tells a unit's Result with each change of its state, and before
+ * that, an order it promises; so nothing has to be asked, nor the unit to be held, when it ends: it may be gone by then.
  *
  * Whether a scope that systemd calls dead really is, is for the caller to decide: it holds the process. */
 
@@ -42,7 +42,6 @@ void scope_drop_calls(Scope *scope) {
         scope->start_call = scope_call_drop(scope->start_call);
         scope->stop_call = scope_call_drop(scope->stop_call);
         scope->check_call = scope_call_drop(scope->check_call);
-        scope->result_call = scope_call_drop(scope->result_call);
         scope->limits_call = scope_call_drop(scope->limits_call);
         scope_end_limits(scope, &error);
 }
@@ -52,10 +51,11 @@ static void scope_ask_later(Scope *scope) {
         scope_bus_ask_later(scope->bus);
 }
 
-static void scope_unref_unit(Scope *scope) {
-        if (!scope->bus->bus)
-                return;
-        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "UnrefUnit", NULL, NULL, "s", scope->unit);
+static void scope_end_unit(Scope *scope, ScopeResult result) {
+        /* There is no more to be asked: an answer would end it a second time. */
+        scope->check_call = scope_call_drop(scope->check_call);
+        scope->stop_call = scope_call_drop(scope->stop_call);
+        scope_end(scope, result);
 }
 
 static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr) {
@@ -64,7 +64,7 @@ static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         ScopeResult result = SCOPE_RESULT_UNKNOWN;
         const char *text;
 
-        /* It is asked again when there is a connection. */
+        /* All is asked again when there is a connection. */
         if (sd_error_is_local(error))
                 return 0;
         /* The bus's word: calls whose time was up are open there until they are answered. */
@@ -75,29 +75,20 @@ static int on_result(sd_bus_message *reply, void *userdata, sd_bus_error *reterr
         if (!error && sd_bus_message_read(reply, "v", "s", &text) > 0)
                 result = scope_result_from_string(text);
 
-        scope_unref_unit(scope);
-        scope_end(scope, result);
+        scope_end_unit(scope, result);
         return 0;
 }
 
-static void scope_enter_ending(Scope *scope) {
-        int r;
-
-        scope->state = SCOPE_ENDING;
-        scope->ask_again = false;
-        /* There is no more to be asked: an answer would end it a second time. */
-        scope->check_call = scope_call_drop(scope->check_call);
-        r = scope_call_method(scope->bus, &scope->result_call, scope->path, "org.freedesktop.DBus.Properties", "Get", on_result, scope, "ss", SYSTEMD_SCOPE,
-                              "Result");
-        if (r < 0)
-                scope_end(scope, SCOPE_RESULT_UNKNOWN);
+static int scope_ask(Scope *scope, const char *interface, const char *property, sd_bus_message_handler_t handler) {
+        return scope_call_method(scope->bus, &scope->check_call, scope->path, "org.freedesktop.DBus.Properties", "Get", handler, scope, "ss", interface,
+                                 property);
 }
 
 static void scope_apply_active_state(Scope *scope, const char *active_state) {
         if (strcmp(active_state, "deactivating") == 0)
                 scope->handler->on_stopping(scope->userdata);
         else if (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0)
-                scope_enter_ending(scope);
+                scope_end_unit(scope, scope->result);
 }
 
 /* A new unit is inactive until it is started. One that has been active, and isn't any more, has been lost (systemd's issue 36781), whatever
@@ -108,7 +99,8 @@ static void scope_note_active_state(Scope *scope, const char *active_state) {
         scope->is_dead = scope->was_active && (strcmp(active_state, "inactive") == 0 || strcmp(active_state, "failed") == 0);
 }
 
-static int read_active_state(sd_bus_message *message, const char **ret) {
+/* *ret is NULL if it isn't among them. */
+static int read_changed(sd_bus_message *message, const char *property, const char **ret) {
         const char *interface, *name;
         int r;
 
@@ -123,7 +115,7 @@ static int read_active_state(sd_bus_message *message, const char **ret) {
                 r = sd_bus_message_read(message, "s", &name);
                 if (r < 0)
                         return r;
-                r = strcmp(name, "ActiveState") == 0 ? sd_bus_message_read(message, "v", "s", ret) : sd_bus_message_skip(message, "v");
+                r = strcmp(name, property) == 0 ? sd_bus_message_read(message, "v", "s", ret) : sd_bus_message_skip(message, "v");
                 if (r < 0)
                         return r;
                 r = sd_bus_message_exit_container(message);
@@ -133,13 +125,24 @@ static int read_active_state(sd_bus_message *message, const char **ret) {
         return r;
 }
 
-int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+int scope_on_result_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        ScopeBus *bus = userdata;
+        const char *result;
+        Scope *scope;
+
+        scope = g_hash_table_lookup(bus->by_path, sd_bus_message_get_path(message));
+        if (scope && read_changed(message, "Result", &result) >= 0 && result)
+                scope->result = scope_result_from_string(result);
+        return 0;
+}
+
+int scope_on_state_changed(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
         ScopeBus *bus = userdata;
         const char *active_state;
         Scope *scope;
 
         scope = g_hash_table_lookup(bus->by_path, sd_bus_message_get_path(message));
-        if (!scope || scope->state > SCOPE_ACTIVE || read_active_state(message, &active_state) < 0 || !active_state)
+        if (!scope || read_changed(message, "ActiveState", &active_state) < 0 || !active_state)
                 return 0;
         if (scope->state == SCOPE_ACTIVE)
                 scope_apply_active_state(scope, active_state);
@@ -150,7 +153,7 @@ int scope_on_properties_changed(sd_bus_message *message, void *userdata, sd_bus_
 
 static void scope_enter_active(Scope *scope) {
         if (scope->is_dead) {
-                scope_enter_ending(scope);
+                scope_end_unit(scope, scope->result);
                 return;
         }
         scope->state = SCOPE_ACTIVE;
@@ -165,7 +168,6 @@ static void scope_on_job_result(Scope *scope, const char *result) {
                 return;
         }
         text = g_strdup_printf("systemd ended the start job of %s with the result \"%s\"", scope->unit, result);
-        scope_unref_unit(scope);
         scope_fail_start(scope, text);
 }
 
@@ -246,8 +248,8 @@ static int scope_call_start(Scope *scope) {
         r = sd_bus_message_open_container(message, 'a', "(sv)");
         if (r < 0)
                 return r;
-        r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description, "Slice", "s", scope->slice, "PIDs", "au", 1,
-                                  (uint32_t) scope->pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed", "AddRef", "b", 1, "TimeoutStopUSec", "t",
+        r = sd_bus_message_append(message, "(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s", scope->description, "Slice", "s", scope->slice, "PIDs", "au", 1,
+                                  (uint32_t) scope->pid, "Delegate", "b", 1, "CollectMode", "s", "inactive-or-failed", "TimeoutStopUSec", "t",
                                   scope->timeout_stop_usec);
         if (r < 0)
                 return r;
@@ -283,13 +285,14 @@ static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
         }
         if (!error)
                 (void) sd_bus_message_read(reply, "v", "s", &active_state);
-        if (!starting)
-                scope_apply_active_state(scope, active_state);
-        else if (strcmp(active_state, "active") == 0) {
+        if (!starting) {
+                /* It is kept for the processes that are left in it. (One that is gone is called inactive.) */
+                if (strcmp(active_state, "failed") != 0 || scope_ask(scope, SYSTEMD_SCOPE, "Result", on_result) < 0)
+                        scope_apply_active_state(scope, active_state);
+        } else if (strcmp(active_state, "active") == 0) {
                 scope->state = SCOPE_ACTIVE;
                 scope->handler->on_started(scope->userdata);
         } else {
-                scope_unref_unit(scope);
                 scope_fail_start(scope, "the connection was lost while the scope was being made");
         }
         return 0;
@@ -297,10 +300,7 @@ static int on_check_reply(sd_bus_message *reply, void *userdata, sd_bus_error *r
 
 /* Asks how the unit is, for news that may have been missed. */
 static void scope_check(Scope *scope) {
-        if (scope->check_call)
-                return;
-        if (scope_call_method(scope->bus, &scope->check_call, scope->path, "org.freedesktop.DBus.Properties", "Get", on_check_reply, scope, "ss", SYSTEMD_UNIT,
-                              "ActiveState") < 0)
+        if (!scope->check_call && scope_ask(scope, SYSTEMD_UNIT, "ActiveState", on_check_reply) < 0)
                 scope_ask_later(scope);
 }
 
@@ -308,21 +308,14 @@ void scope_ask_again(Scope *scope) {
         if (!scope->ask_again)
                 return;
         scope->ask_again = false;
-        if (scope->state == SCOPE_ENDING)
-                scope_enter_ending(scope);
-        else
-                scope_check(scope);
+        scope_check(scope);
 }
 
 void scope_resync(Scope *scope) {
-        /* All that was under way went with the old connection, our reference to the unit too. */
+        /* All that was under way went with the old connection, and what is known is old. */
         scope_drop_calls(scope);
         scope->ask_again = false;
-        (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "RefUnit", NULL, NULL, "s", scope->unit);
-        if (scope->state == SCOPE_ENDING) {
-                scope_enter_ending(scope);
-                return;
-        }
+        scope->result = SCOPE_RESULT_UNKNOWN;
         scope_check(scope);
 }
 
@@ -357,8 +350,6 @@ static bool direct_forget(Scope *scope) {
         if (scope->bus->bus && ((scope->state < SCOPE_ACTIVE && is_known) || scope_call_waits(scope->stop_call)))
                 (void) sd_bus_call_method_async(scope->bus->bus, NULL, SYSTEMD_NAME, SYSTEMD_PATH, SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss", scope->unit,
                                                 "replace");
-        if (scope->state != SCOPE_DEAD && is_known)
-                scope_unref_unit(scope);
         scope_drop_calls(scope);
         return false;
 }
@@ -372,8 +363,8 @@ static int on_stop_reply(sd_bus_message *reply, void *userdata, sd_bus_error *re
                 return 0;
         }
 
-        /* It has been collected already, and the signal that said so was for somebody else's reference. */
-        scope_end(scope, SCOPE_RESULT_UNKNOWN);
+        /* It has been collected already, and nothing has said so. */
+        scope_end_unit(scope, SCOPE_RESULT_UNKNOWN);
         return 0;
 }
 

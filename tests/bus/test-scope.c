@@ -129,7 +129,7 @@ static void test_what_is_asked_for(void) {
         assert_property(properties, "PIDs", pids);
         assert_property(properties, "Delegate", "true");
         assert_property(properties, "CollectMode", "'inactive-or-failed'");
-        assert_property(properties, "AddRef", "true");
+        assert_property(properties, "AddRef", "nothing");
         assert_property(properties, "OOMPolicy", "'continue'");
         assert_property(properties, "TasksMax", "77");
         assert_property(properties, "MemoryMax", "nothing");
@@ -160,8 +160,6 @@ static void test_job_ends_otherwise(gconstpointer data) {
         AWAIT_SEEN(fixture, "failed");
         g_assert_nonnull(strstr(fixture->message, how == FAKE_START_JOB_FAILED ? "\"failed\"" : "\"canceled\""));
         g_assert_nonnull(strstr(fixture->message, A));
-        /* AddRef has made a reference, also to what failed. */
-        AWAIT_CALL(fixture, "UnrefUnit " A);
 }
 
 static void test_job_removed_first(void) {
@@ -186,7 +184,6 @@ static void test_dead_before_its_job_is_done(void) {
         fake_systemd_expect(fixture->fake, FAKE_START_DEAD);
         start(fixture, A, &fixture->scope);
         AWAIT_SEEN(fixture, "gone:success");
-        AWAIT_CALL(fixture, "UnrefUnit " A);
         AWAIT(!fake_systemd_has_unit(fixture->fake, A));
 }
 
@@ -195,7 +192,7 @@ static void test_results(void) {
                 const char *state, *result, *seen;
         } table[] = {
                 {"inactive", "success", "gone:success"},   {"failed", "timeout", "gone:timeout"}, {"failed", "oom-kill", "gone:oom-kill"},
-                {"failed", "resources", "gone:resources"}, {"failed", "something-new", "gone"},   {"inactive", "", "gone"},
+                {"failed", "resources", "gone:resources"}, {"failed", "something-new", "gone"},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(table); i++) {
@@ -203,9 +200,50 @@ static void test_results(void) {
 
                 fake_systemd_end_unit(fixture->fake, A, table[i].state, table[i].result);
                 AWAIT_SEEN(fixture, table[i].seen);
-                AWAIT_CALL(fixture, "UnrefUnit " A);
-                AWAIT(!fake_systemd_has_unit(fixture->fake, A));
+                /* It was told, and nothing is there any more to be asked. */
+                g_assert_cmpuint(fake_systemd_count_calls(fixture->fake, "Get"), ==, 0);
         }
+}
+
+static void adopt(Fixture *fixture) {
+        ScopeOptions options = {.unit = A, .limits = limit_set_none()};
+
+        fixture->scope = scope_free(fixture->scope);
+        g_assert_cmpint(scope_adopt(fixture->bus, &options, &handler, fixture, &fixture->scope), >=, 0);
+}
+
+static void test_adopted(void) {
+        g_autoptr(Fixture) fixture = active_new(FAKE_START);
+
+        adopt(fixture);
+        AWAIT_CALL(fixture, "Get ActiveState");
+        fake_systemd_end_unit(fixture->fake, A, "failed", "timeout");
+        AWAIT_SEEN(fixture, "gone:timeout");
+}
+
+/* Its end wasn't heard, but it is kept for the processes that are left. */
+static void test_adopted_when_it_has_failed(void) {
+        g_autoptr(Fixture) fixture = active_new(FAKE_START);
+        Scope *second = NULL;
+
+        fixture->scope = scope_free(fixture->scope);
+        fake_systemd_set_result(fixture->fake, A, "oom-kill");
+        fake_systemd_tell_state(fixture->fake, A, "failed");
+        /* The news of the first come ahead of these. */
+        start(fixture, B, &second);
+        AWAIT_SEEN(fixture, "started");
+        adopt(fixture);
+        AWAIT_SEEN(fixture, "started gone:oom-kill");
+        g_assert_cmpuint(fake_systemd_count_calls(fixture->fake, "Get Result"), ==, 1);
+        scope_free(second);
+}
+
+/* systemd calls it inactive, and a success. */
+static void test_adopted_when_it_is_gone(void) {
+        g_autoptr(Fixture) fixture = fixture_new();
+
+        adopt(fixture);
+        AWAIT_SEEN(fixture, "gone");
 }
 
 static void test_stopped_by_somebody(void) {
@@ -252,6 +290,20 @@ static void test_forged(void) {
         AWAIT_SEEN(fixture, "stopping");
         fake_systemd_end_unit(fixture->fake, A, "inactive", "timeout");
         AWAIT_SEEN(fixture, "stopping gone:timeout");
+}
+
+static void test_forged_result(void) {
+        g_autoptr(Fixture) fixture = fixture_new();
+        g_autofree char *path = NULL;
+
+        fake_systemd_set_result(fixture->fake, A, "");
+        start(fixture, A, &fixture->scope);
+        AWAIT_SEEN(fixture, "started");
+        g_assert_cmpint(sd_bus_path_encode("/org/freedesktop/systemd1/unit", A, &path), >=, 0);
+        tell_everybody(path, "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                       g_variant_new_parsed("('org.freedesktop.systemd1.Scope', {'Result': <'oom-kill'>}, @as [])"));
+        fake_systemd_end_unit(fixture->fake, A, "failed", "");
+        AWAIT_SEEN(fixture, "started gone");
 }
 
 static void test_stop(void) {
@@ -364,7 +416,6 @@ static void test_freed_while_it_is_asked_for(void) {
         fixture->scope = scope_free(fixture->scope);
         fake_systemd_go_on(fixture->fake);
         AWAIT_CALL(fixture, "StopUnit " A);
-        AWAIT_CALL(fixture, "UnrefUnit " A);
         AWAIT(!fake_systemd_has_unit(fixture->fake, A));
         g_assert_cmpstr(fixture->seen->str, ==, "");
 }
@@ -381,23 +432,28 @@ static void test_freed_while_its_job_runs(void) {
         AWAIT_SEEN(fixture, "started");
         fixture->scope = scope_free(fixture->scope);
         AWAIT_CALL(fixture, "StopUnit " A);
-        AWAIT_CALL(fixture, "UnrefUnit " A);
         AWAIT(!fake_systemd_has_unit(fixture->fake, A));
         fake_systemd_end_unit(fixture->fake, B, "inactive", "success");
         AWAIT_SEEN(fixture, "started gone:success");
         scope_free(second);
 }
 
-/* What runs is left running; only the reference is given back. */
+/* What runs is left running. */
 static void test_freed_while_active(void) {
         g_autoptr(Fixture) fixture = active_new(FAKE_START);
 
+        Scope *second = NULL;
+
         fixture->scope = scope_free(fixture->scope);
-        AWAIT_CALL(fixture, "UnrefUnit " A);
+        /* Whatever was sent for the first comes ahead of this. */
+        start(fixture, B, &second);
+        AWAIT_SEEN(fixture, "started");
         g_assert_true(fake_systemd_has_unit(fixture->fake, A));
         g_assert_cmpuint(fake_systemd_count_calls(fixture->fake, "StopUnit"), ==, 0);
         fake_systemd_end_unit(fixture->fake, A, "inactive", "success");
-        g_assert_cmpstr(fixture->seen->str, ==, "");
+        fake_systemd_end_unit(fixture->fake, B, "inactive", "success");
+        AWAIT_SEEN(fixture, "started gone:success");
+        scope_free(second);
 }
 
 int main(int argc, char *argv[]) {
@@ -413,8 +469,12 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/scope/start/dead-before-its-job-is-done", test_dead_before_its_job_is_done);
         g_test_add_func("/scope/start/no-oom-policy", test_no_oom_policy);
         g_test_add_func("/scope/results", test_results);
+        g_test_add_func("/scope/adopted/while-active", test_adopted);
+        g_test_add_func("/scope/adopted/when-it-has-failed", test_adopted_when_it_has_failed);
+        g_test_add_func("/scope/adopted/when-it-is-gone", test_adopted_when_it_is_gone);
         g_test_add_func("/scope/stopped-by-somebody", test_stopped_by_somebody);
         g_test_add_func("/scope/told-by-somebody-else", test_forged);
+        g_test_add_func("/scope/result-told-by-somebody-else", test_forged_result);
         g_test_add_func("/scope/stop-is-asked-for-once", test_stop);
         g_test_add_func("/scope/kill", test_kill);
         g_test_add_func("/scope/others-are-left-alone", test_others_are_left_alone);

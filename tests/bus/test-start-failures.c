@@ -36,7 +36,6 @@ static void test_job_ends_otherwise(gconstpointer data) {
         fake_systemd_expect(daemon->fake, how);
         call = daemon_start(daemon, "a", "exit 7", NULL);
         call_assert_error(call, "StartFailed", how == FAKE_START_JOB_FAILED ? "\"failed\"" : "\"canceled\"");
-        AWAIT(fake_systemd_count_calls(daemon->fake, "UnrefUnit " UNIT) == 1);
 }
 
 static void test_not_moved(void) {
@@ -110,7 +109,7 @@ static void test_cancelled_without_systemd(void) {
         call_assert_good(stop);
         call_assert_error(call, "Cancelled", "stopped");
         fake_systemd_go_on(daemon->fake);
-        AWAIT(fake_systemd_count_calls(daemon->fake, "UnrefUnit " UNIT) == 1);
+        AWAIT(fake_systemd_count_calls(daemon->fake, "StopUnit " UNIT) > 0);
         AWAIT(!fake_systemd_has_unit(daemon->fake, UNIT));
 }
 

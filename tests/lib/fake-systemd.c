@@ -30,8 +30,6 @@ static const char interface_xml[] =
         "<method name='StopUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/>"
         "<arg type='o' direction='out'/></method>"
         "<method name='KillUnit'><arg type='s' direction='in'/><arg type='s' direction='in'/><arg type='i' direction='in'/></method>"
-        "<method name='RefUnit'><arg type='s' direction='in'/></method>"
-        "<method name='UnrefUnit'><arg type='s' direction='in'/></method>"
         "<method name='SetUnitProperties'><arg type='s' direction='in'/><arg type='b' direction='in'/>"
         "<arg type='a(sv)' direction='in'/></method>"
         "</interface>"
@@ -41,14 +39,13 @@ static const char interface_xml[] =
 
 typedef struct Unit {
         FakeSystemd *fake;
-        char *name, *path, *job, *state, *result;
+        char *name, *path, *job, *state;
         FakeStart start;
         pid_t pid;
         char *cgroup; /* directory */
         int events_fd;
         guint events_source;
-        char *stop_job;       /* of a StopUnit that waits for the cgroup to be empty */
-        gboolean is_released; /* by UnrefUnit: it goes when it has ended */
+        char *stop_job; /* of a StopUnit that waits for the cgroup to be empty */
 } Unit;
 
 struct FakeSystemd {
@@ -82,20 +79,34 @@ static void emit_job_removed(FakeSystemd *fake, const char *job, const char *uni
         emit(fake, PATH, MANAGER, "JobRemoved", g_variant_new("(uoss)", fake->n_jobs, job, unit, result));
 }
 
-static void unit_tell(Unit *unit, const char *state) {
+static void emit_changed(Unit *unit, const char *interface, const char *property, const char *value) {
         GVariantBuilder changed;
 
-        g_test_message("systemd: %s is %s", unit->name, state);
-        g_free(unit->state);
-        unit->state = g_strdup(state);
         g_variant_builder_init(&changed, G_VARIANT_TYPE("a{sv}"));
-        g_variant_builder_add(&changed, "{sv}", "StateChangeTimestamp", g_variant_new_uint64(1));
-        g_variant_builder_add(&changed, "{sv}", "ActiveState", g_variant_new_string(state));
-        emit(unit->fake, unit->path, "org.freedesktop.DBus.Properties", "PropertiesChanged", g_variant_new("(sa{sv}as)", UNIT, &changed, NULL));
+        g_variant_builder_add(&changed, "{sv}", "Other", g_variant_new_uint64(1));
+        if (value[0] != '\0')
+                g_variant_builder_add(&changed, "{sv}", property, g_variant_new_string(value));
+        emit(unit->fake, unit->path, "org.freedesktop.DBus.Properties", "PropertiesChanged", g_variant_new("(sa{sv}as)", interface, &changed, NULL));
 }
 
 static gboolean unit_has_ended(const Unit *unit) {
         return strcmp(unit->state, "inactive") == 0 || strcmp(unit->state, "failed") == 0;
+}
+
+/* "": it can't be told. */
+static const char *unit_result(const Unit *unit) {
+        const char *result = g_hash_table_lookup(unit->fake->results, unit->name);
+
+        return result && (result[0] == '\0' || unit_has_ended(unit)) ? result : "success";
+}
+
+/* In this order: systemd promises it. */
+static void unit_tell(Unit *unit, const char *state) {
+        g_test_message("systemd: %s is %s", unit->name, state);
+        g_free(unit->state);
+        unit->state = g_strdup(state);
+        emit_changed(unit, SCOPE, "Result", unit_result(unit));
+        emit_changed(unit, UNIT, "ActiveState", state);
 }
 
 static void remove_cgroup(const char *directory) {
@@ -126,24 +137,17 @@ static void unit_free(gpointer data) {
         free(unit->path);
         g_free(unit->job);
         g_free(unit->state);
-        g_free(unit->result);
         g_free(unit->stop_job);
         g_free(unit);
 }
 
 static void unit_end(Unit *unit, const char *state) {
-        if (!unit->result) {
-                const char *result = g_hash_table_lookup(unit->fake->results, unit->name);
-
-                unit->result = g_strdup(result ? result : "success");
-        }
         unit_leave_cgroup(unit);
         unit_tell(unit, state);
         if (unit->stop_job)
                 emit_job_removed(unit->fake, unit->stop_job, unit->name, "done");
         g_clear_pointer(&unit->stop_job, g_free);
-        if (unit->is_released)
-                g_hash_table_remove(unit->fake->units, unit->name);
+        g_hash_table_remove(unit->fake->units, unit->name);
 }
 
 static gboolean cgroup_is_populated(int events_fd) {
@@ -158,10 +162,16 @@ static gboolean cgroup_is_populated(int events_fd) {
 static gboolean on_cgroup_event(gint fd, GIOCondition condition, gpointer userdata) {
         Unit *unit = userdata;
 
-        if (cgroup_is_populated(fd) || unit->start == FAKE_START_STAYS || unit->start == FAKE_START_KILLED)
+        gboolean has_ended = unit_has_ended(unit);
+
+        if (cgroup_is_populated(fd) || (!has_ended && (unit->start == FAKE_START_STAYS || unit->start == FAKE_START_KILLED)))
                 return G_SOURCE_CONTINUE;
         unit->events_source = 0;
-        unit_end(unit, "inactive");
+        /* One that was called dead was kept for its processes. */
+        if (has_ended)
+                g_hash_table_remove(unit->fake->units, unit->name);
+        else
+                unit_end(unit, "inactive");
         return G_SOURCE_REMOVE;
 }
 
@@ -236,13 +246,11 @@ static void unit_run(Unit *unit, GDBusMethodInvocation *call) {
         }
         unit_tell(unit, "active");
         if (unit->start == FAKE_START_DEAD) {
-                /* The cgroup stays: its process is in it. */
-                if (unit->events_source != 0)
-                        g_source_remove(unit->events_source);
-                unit->events_source = 0;
                 unit_tell(unit, "inactive");
         }
         emit_job_removed(fake, unit->job, unit->name, "done");
+        if (unit_has_ended(unit) && !unit->cgroup)
+                g_hash_table_remove(fake->units, unit->name);
 }
 
 static void start_unit(FakeSystemd *fake, GVariant *parameters, GDBusMethodInvocation *call) {
@@ -283,7 +291,8 @@ static void start_unit(FakeSystemd *fake, GVariant *parameters, GDBusMethodInvoc
         unit->pid = pid;
         if (start == FAKE_START_JOB_FAILED || start == FAKE_START_JOB_CANCELED) {
                 unit_answer(unit, call);
-                emit_job_removed(fake, unit->job, name, start == FAKE_START_JOB_FAILED ? "failed" : "canceled");
+                emit_job_removed(fake, unit->job, unit->name, start == FAKE_START_JOB_FAILED ? "failed" : "canceled");
+                g_hash_table_remove(fake->units, unit->name);
         } else
                 unit_run(unit, call);
 }
@@ -307,14 +316,6 @@ static void stop_unit(FakeSystemd *fake, Unit *unit, GDBusMethodInvocation *call
                 unit_end(unit, "inactive");
 }
 
-static void unref_unit(FakeSystemd *fake, Unit *unit) {
-        if (!unit)
-                return;
-        unit->is_released = TRUE;
-        if (unit_has_ended(unit))
-                g_hash_table_remove(fake->units, unit->name);
-}
-
 static void get_property(FakeSystemd *fake, const char *path, GVariant *parameters, GDBusMethodInvocation *call) {
         const char *property, *value;
         GHashTableIter iter;
@@ -328,11 +329,11 @@ static void get_property(FakeSystemd *fake, const char *path, GVariant *paramete
                         break;
                 else
                         unit = NULL;
-        if (!unit) {
-                g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_OBJECT, "There is no such unit any more.");
-                return;
-        }
-        value = strcmp(property, "ActiveState") == 0 ? unit->state : unit->result ?: "success";
+        /* systemd makes one that isn't there up. */
+        if (strcmp(property, "ActiveState") == 0)
+                value = unit ? unit->state : "inactive";
+        else
+                value = unit ? unit_result(unit) : "success";
         if (value[0] == '\0')
                 g_dbus_method_invocation_return_error(call, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_PROPERTY, "There is no such property.");
         else
@@ -387,10 +388,6 @@ static void on_call(GDBusConnection *bus, const char *sender, const char *path, 
                         write_file(unit->cgroup, "cgroup.kill", "1");
         } else
                 record(fake, name ? g_strdup_printf("%s %s", method, name) : g_strdup(method));
-        if (strcmp(method, "UnrefUnit") == 0)
-                unref_unit(fake, unit);
-        else if (strcmp(method, "RefUnit") == 0 && unit)
-                unit->is_released = FALSE;
         /* The last: with it go all the strings. */
         g_dbus_method_invocation_return_value(call, NULL);
 }

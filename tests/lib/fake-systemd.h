@@ -39,7 +39,7 @@ char *fake_systemd_find_cgroups(void);
 void fake_systemd_expect(FakeSystemd *fake, FakeStart start);
 /* This systemd doesn't know the property OOMPolicy of a scope. */
 void fake_systemd_set_no_oom_policy(FakeSystemd *fake);
-/* What Result will say of a unit; "": the property can't be read. */
+/* What Result will say of a unit that has ended; "": nothing is ever said of it. */
 void fake_systemd_set_result(FakeSystemd *fake, const char *unit, const char *result);
 /* Every call of SetUnitProperties is refused. */
 void fake_systemd_set_refuse_properties(FakeSystemd *fake);
@@ -50,8 +50,10 @@ unsigned fake_systemd_count_calls(FakeSystemd *fake, const char *line);
 GVariant *fake_systemd_get_properties(FakeSystemd *fake);
 
 gboolean fake_systemd_has_unit(FakeSystemd *fake, const char *unit);
-/* Tells a new state: "deactivating", "inactive", "failed". The unit is there until its last reference is given back. */
+/* Tells a new state: "deactivating", "inactive", "failed". The unit is kept, as one is that has
+ * processes left. */
 void fake_systemd_tell_state(FakeSystemd *fake, const char *unit, const char *state);
+/* Tells it, and is rid of the unit. */
 void fake_systemd_end_unit(FakeSystemd *fake, const char *unit, const char *state, const char *result);
 /* Ends the job of a FAKE_START_JOB_UNENDING. */
 void fake_systemd_end_job(FakeSystemd *fake, const char *unit);
