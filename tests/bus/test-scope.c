@@ -238,6 +238,18 @@ static void test_adopted_when_it_has_failed(void) {
         scope_free(second);
 }
 
+/* That it was a success so far says nothing of the end. */
+static void test_ends_while_the_bus_is_lost(void) {
+        g_autoptr(Fixture) fixture = active_new(FAKE_START);
+
+        private_bus_kill();
+        AWAIT(!scope_bus_is_connected(fixture->bus));
+        fake_systemd_free(fixture->fake);
+        private_bus_start_again();
+        fixture->fake = fake_systemd_new(private_bus_address(), NULL);
+        AWAIT_SEEN(fixture, "gone");
+}
+
 /* systemd calls it inactive, and a success. */
 static void test_adopted_when_it_is_gone(void) {
         g_autoptr(Fixture) fixture = fixture_new();
@@ -472,6 +484,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/scope/adopted/while-active", test_adopted);
         g_test_add_func("/scope/adopted/when-it-has-failed", test_adopted_when_it_has_failed);
         g_test_add_func("/scope/adopted/when-it-is-gone", test_adopted_when_it_is_gone);
+        g_test_add_func("/scope/ends-while-the-bus-is-lost", test_ends_while_the_bus_is_lost);
         g_test_add_func("/scope/stopped-by-somebody", test_stopped_by_somebody);
         g_test_add_func("/scope/told-by-somebody-else", test_forged);
         g_test_add_func("/scope/result-told-by-somebody-else", test_forged_result);
