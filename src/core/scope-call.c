@@ -2,7 +2,7 @@
 
 /* Calls of systemd that are answered. The message bus counts those of a connection that are open, and refuses the next: dbus-daemon's system bus when 128 are.
  * So ours wait here when there are enough, in their order, and the bus sees half as many as it allows. A call that nobody waits for any more is dropped if it
- * has not gone out; one that has is open until its answer comes. What isn't answered (UnrefUnit, say) isn't counted, and goes out at once. */
+ * has not gone out; one that has is open until its answer comes. What isn't waited for (KillUnit, say) isn't counted, and goes out at once. */
 
 #include "core/scope-private.h"
 

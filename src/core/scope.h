@@ -50,7 +50,7 @@ typedef struct ScopeHandler {
         void (*on_start_failed)(void *userdata, const char *message);
         /* Somebody stops the unit. */
         void (*on_stopping)(void *userdata);
-        /* The unit is inactive or failed, and has been released. Nothing follows. */
+        /* The unit is inactive or failed, or not there any more. Nothing follows. */
         void (*on_gone)(void *userdata, ScopeResult result);
         /* Before on_started, where a keeper was asked for: it waits, and its scope is being made. Takes pidfd. */
         void (*on_keeper)(void *userdata, pid_t pid, int pidfd);
@@ -82,7 +82,7 @@ void scope_bus_remove_folder(ScopeBus *bus, const char *unit);
 int scope_start(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);
 /* Takes up a unit that was made by a daemon before us, of which only the name is needed. If there is no such unit any more, on_gone tells. */
 int scope_adopt(ScopeBus *bus, const ScopeOptions *options, const ScopeHandler *handler, void *userdata, Scope **ret);
-/* Forgets the unit without stopping it, unless it has not been started yet; it is released if it is there. No handler is called any more. */
+/* Forgets the unit without stopping it, unless it has not been started yet. No handler is called any more. */
 Scope *scope_free(Scope *scope);
 
 const char *scope_unit(const Scope *scope);
