@@ -449,9 +449,12 @@ FakeSystemd *fake_systemd_new(const char *bus_address, const char *cgroups) {
 }
 
 void fake_systemd_free(FakeSystemd *fake) {
-        g_hash_table_unref(fake->units);
         g_dbus_connection_unregister_object(fake->bus, fake->manager_object);
         g_dbus_connection_unregister_subtree(fake->bus, fake->unit_objects);
+        /* GDBus brings what has come already, and whose answer nobody has waited for. */
+        while (g_main_context_iteration(NULL, FALSE))
+                continue;
+        g_hash_table_unref(fake->units);
         (void) g_dbus_connection_close_sync(fake->bus, NULL, NULL);
         g_object_unref(fake->bus);
         g_dbus_node_info_unref(fake->interfaces);
