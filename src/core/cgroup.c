@@ -40,6 +40,14 @@ int cgroup_of_pid(pid_t pid, char **ret) {
         return -ENODATA;
 }
 
+char *cgroup_root(void) {
+        g_autofree char *cgroup = NULL;
+
+        if (cgroup_of_pid(1, &cgroup) < 0 || !g_str_has_suffix(cgroup, "/init.scope"))
+                return g_strdup("");
+        return g_strndup(cgroup, strlen(cgroup) - strlen("/init.scope"));
+}
+
 static int read_file(const char *cgroup, const char *child, const char *file, char **ret) {
         g_autofree char *path = NULL;
         const char *mount = cgroup_mount();

@@ -12,6 +12,9 @@ const char *cgroup_mount(void);
 /* The cgroup of a process, as "/a/b"; -ESRCH. */
 int cgroup_of_pid(pid_t pid, char **ret);
 
+/* Of systemd's tree, as PID 1's own cgroup (…/init.scope) tells: "/a/b", or "". */
+char *cgroup_root(void);
+
 /* Limits the memory of a child of a cgroup that is delegated to us, by memory.max or memory.high; UINT64_MAX: no limit. */
 void cgroup_limit_memory(const char *cgroup, const char *child, const char *file, uint64_t bytes);
 

@@ -30,6 +30,7 @@ void scope_bus_close(ScopeBus *bus) {
         g_clear_pointer(&bus->systemd, g_free);
         bus->subscribe_call = sd_bus_slot_unref(bus->subscribe_call);
         bus->own_job_call = sd_bus_slot_unref(bus->own_job_call);
+        bus->list_call = sd_bus_slot_unref(bus->list_call);
         bus->bus = sd_bus_flush_close_unref(bus->bus);
 }
 
@@ -48,6 +49,7 @@ static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error
                 scope_drop_calls(scope);
         scope_bus_close(bus);
         scope_bus_end_ask(bus, false);
+        scope_bus_end_list(bus, NULL);
         scope_bus_schedule_retry(bus);
         return 0;
 }

@@ -56,6 +56,9 @@ struct ScopeBus {
         char *address;       /* NULL: the user's bus */
         GHashTable *by_path; /* object path → Scope, not owned */
         sd_bus_slot *own_job_call;
+        sd_bus_slot *list_call;
+        ScopeListFunc list_func;
+        void *list_userdata;
         GQueue open_calls, waiting_calls; /* ScopeCall */
         bool no_oom_policy;               /* this systemd doesn't know OOMPolicy= for scopes */
 
@@ -135,6 +138,8 @@ int scope_on_job_removed(sd_bus_message *message, void *userdata, sd_bus_error *
 
 /* The connection is gone: who has asked for our own job is told that it isn't known. */
 void scope_bus_end_ask(ScopeBus *bus, bool restart);
+/* units: NULL: they aren't known. */
+void scope_bus_end_list(ScopeBus *bus, char **units);
 /* The connection is gone: forgets the calls under way. */
 void scope_drop_calls(Scope *scope);
 /* systemd didn't answer sensibly: asks those again that want it (ask_again) in a while. */

@@ -72,6 +72,11 @@ bool scope_bus_is_connected(const ScopeBus *bus);
 typedef void (*ScopeRestartFunc)(void *userdata, bool restart);
 void scope_bus_ask_restart(ScopeBus *bus, pid_t pid, ScopeRestartFunc func, void *userdata);
 
+/* Which units of names like pattern (a glob) are active. units: NULL-terminated; NULL: systemd couldn't be asked. func is called once, perhaps before this
+ * returns; not after scope_bus_free(). Direct connections only, one question at a time. */
+typedef void (*ScopeListFunc)(void *userdata, char **units);
+void scope_bus_list_active(ScopeBus *bus, const char *pattern, ScopeListFunc func, void *userdata);
+
 /* Who a user is, from the spawner: by name, or if that is NULL by uid. done is called once, perhaps before this returns; not after scope_bus_free(). */
 void scope_bus_find_user(ScopeBus *bus, uid_t uid, const char *name, UserFunc done, void *userdata);
 /* Has the spawner remove the folder of the runtime that this unit was of (any of its units); nothing of it runs. */

@@ -21,6 +21,7 @@
 #include "core/config.h"
 #include "core/sd-autoptr.h"
 #include "spawner/log.h"
+#include "spawner/sweep.h"
 #include "spawner/units.h"
 #include "util/macro.h"
 #include "util/names.h"
@@ -40,6 +41,8 @@ typedef struct Spawner {
         Rights rights;
         char *keeper_path;
         Units *units;
+        int listener_fd;
+        Sweep *sweep;
         Peer *peer;
 } Spawner;
 
@@ -152,8 +155,24 @@ static int spawner_make_parts(Spawner *spawner, const Arguments *arguments) {
         return r;
 }
 
+/* Not before: the daemon may ask for what was left. */
+static void on_swept(void *userdata) {
+        Spawner *spawner = userdata;
+        int r;
+
+        r = peer_new(spawner->event, TAKE_FD(spawner->listener_fd), spawner->rights.daemon_uid, &units_peer_handler, spawner->units, &spawner->peer);
+        if (r < 0) {
+                log_error(_("The service could not be started: %s."), g_strerror(-r));
+                (void) sd_event_exit(spawner->event, r);
+                return;
+        }
+        units_set_peer(spawner->units, spawner->peer);
+        (void) sd_notify(0, "READY=1\nSTATUS=Waiting for requests.");
+}
+
 static int spawner_start(Spawner *spawner, const Arguments *arguments) {
-        int fd, r;
+        UnitsContext context;
+        int r;
 
         r = load_rights(arguments->daemon_uid, &spawner->rights);
         if (r < 0)
@@ -164,30 +183,30 @@ static int spawner_start(Spawner *spawner, const Arguments *arguments) {
         r = spawner_make_parts(spawner, arguments);
         if (r < 0)
                 return r;
-        spawner->units = units_new(&(UnitsContext){
+        context = (UnitsContext){
                 .event = spawner->event,
                 .scopes = spawner->scopes,
                 .children = spawner->children,
                 .folders = spawner->folders,
                 .rights = &spawner->rights,
                 .keeper_path = spawner->keeper_path,
-        });
-        fd = find_listener(arguments->socket);
-        if (fd < 0) {
-                log_error(_("There is no socket to listen on: %s."), g_strerror(-fd));
-                return fd;
+        };
+        spawner->units = units_new(&context);
+        spawner->listener_fd = find_listener(arguments->socket);
+        if (spawner->listener_fd < 0) {
+                log_error(_("There is no socket to listen on: %s."), g_strerror(-spawner->listener_fd));
+                return spawner->listener_fd;
         }
-        r = peer_new(spawner->event, fd, spawner->rights.daemon_uid, &units_peer_handler, spawner->units, &spawner->peer);
-        if (r < 0) {
+        r = sweep_new(&context, on_swept, spawner, &spawner->sweep);
+        if (r < 0)
                 log_error(_("The service could not be started: %s."), g_strerror(-r));
-                return r;
-        }
-        units_set_peer(spawner->units, spawner->peer);
-        return 0;
+        return r;
 }
 
 static void spawner_done(Spawner *spawner) {
         peer_free(spawner->peer);
+        fd_close(spawner->listener_fd);
+        sweep_free(spawner->sweep);
         units_free(spawner->units);
         scope_bus_free(spawner->scopes);
         folders_free(spawner->folders);
@@ -236,7 +255,7 @@ static int parse_arguments(int *argc, char ***argv, Arguments *arguments) {
 int main(int argc, char *argv[]) {
         _cleanup_free_ char *locales = path_of_locales();
         _cleanup_(arguments_done) Arguments arguments = {.daemon_uid = -1};
-        _cleanup_(spawner_done) Spawner spawner = {};
+        _cleanup_(spawner_done) Spawner spawner = {.listener_fd = -EBADF};
         int r;
 
         setlocale(LC_ALL, "");
@@ -256,7 +275,6 @@ int main(int argc, char *argv[]) {
         }
         if (block_signals() < 0 || spawner_start(&spawner, &arguments) < 0)
                 return EXIT_FAILURE;
-        (void) sd_notify(0, "READY=1\nSTATUS=Waiting for requests.");
         r = sd_event_loop(spawner.event);
         (void) sd_notify(0, "STOPPING=1");
         return r < 0 ? EXIT_FAILURE : r;

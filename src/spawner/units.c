@@ -188,21 +188,12 @@ static void on_connected(void *userdata) {
 
 const PeerHandler units_peer_handler = {on_request, on_connected, on_lost};
 
-static char *find_cgroup_root(void) {
-        g_autofree char *cgroup = NULL;
-
-        /* Of PID 1: …/init.scope. */
-        if (cgroup_of_pid(1, &cgroup) < 0 || !g_str_has_suffix(cgroup, "/init.scope"))
-                return g_strdup("");
-        return g_strndup(cgroup, strlen(cgroup) - strlen("/init.scope"));
-}
-
 Units *units_new(const UnitsContext *context) {
         Units *units = g_new0(Units, 1);
 
         units->context = *context;
         units->by_id = g_hash_table_new(g_str_hash, g_str_equal);
-        units->cgroup_root = find_cgroup_root();
+        units->cgroup_root = cgroup_root();
         return units;
 }
 

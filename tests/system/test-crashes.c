@@ -402,9 +402,35 @@ static void test_return(System *s, gconstpointer data) {
         start_is_refused(s->alice, NULL, "RuntimesPerUser");
 }
 
+/* A scope is made around a process that has ended, but that nobody has waited for: so it was when the spawner was killed at the wrong moment. */
+static const char empty_scope_script[] =
+        "file=$(mktemp)\n"
+        "(sh -c 'sleep 0.2 & echo $!; exec sleep 60' >$file 2>&1 &)\n"
+        "until read -r pid <$file && grep -q '^State:.Z' /proc/$pid/status; do sleep 0.01; done\n"
+        "rm $file\n"
+        "busctl call --quiet org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StartTransientUnit "
+        "'ssa(sv)a(sa(sv))' $1 fail 3 PIDs au 1 $pid Slice s $2 Delegate b true 0\n";
+
+static void test_empty_scope(System *s, gconstpointer data) {
+        g_autofree char *unit = g_strdup_printf("runtime-command-u%u_hollow.scope", (unsigned) as_user_get_uid(s->alice)),
+                        *slice = g_strdup_printf("runtimes-u%u.slice", (unsigned) as_user_get_uid(s->alice)), *other = NULL, *path = NULL;
+        Test test = {.s = s};
+
+        other = as_user_start_shell(s->bob, "exec tail -f /dev/null");
+        g_free(system_run("set -- %s %s\n%s", unit, slice, empty_scope_script));
+        system_wait_output("systemctl show --property=ActiveState --value 'runtime-command-*_hollow.scope'", "active");
+        system_expect_restart();
+        g_free(system_run("systemctl kill --kill-whom=main --signal=KILL " SPAWNER));
+        path = start(&test, s->alice, options_shell("exec tail -f /dev/null", "{'Id': <'hollow'>}"));
+        g_assert_cmpuint(as_user_get_number(s->alice, path, "MainPID"), >, 1);
+        /* Nobody else's end. */
+        g_assert_cmpuint(as_user_get_number(s->bob, other, "MainPID"), >, 1);
+}
+
 int main(int argc, char *argv[]) {
         const SystemCase cases[] = {
                 {"nothing-is-lost-when-the-services-are-killed-at-random", test_kills, NULL},
+                {"a-scope-that-nobody-was-ever-in-is-stopped", test_empty_scope, NULL},
                 {"owner-subscriptions-and-quotas-return-after-a-restart", test_return, "systemctl restart " MANAGER},
                 {"owner-subscriptions-and-quotas-return-after-a-crash", test_return, "systemctl kill -s KILL " MANAGER " " SPAWNER},
         };
