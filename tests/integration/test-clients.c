@@ -224,7 +224,7 @@ static void comes_back(Harness *h, const char *client) {
         harness_start_daemon(h, NULL);
         app = launch(h, client,
                      "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; printf \"raw \\\\377\\\\n\"; until read _ <step; do :; done; printf \"  two\\\\\\\\ \\\\t "
-                                          "\\\\n\"; until read _ <step; do :; done; echo "
+                     "\\\\n\"; until read _ <step; do :; done; echo "
                      "three; until read _ <step; do :; done; printf four; exit 7']");
         wait_output(app, "one\nraw \377\n");
         crash(app);
@@ -368,10 +368,10 @@ static void flooded(Harness *h, const char *client) {
 
         make_steps(h);
         harness_start_daemon(h, NULL);
-        /* Much more than the ring and a window hold. */
+        /* Much more than the ring and a window hold; each line is one write, so that none is taken in two halves when it is late. */
         app = launch(h, client,
-                     "['run', '" NOTEBOOK "', 'sh', '-c', 'echo one; until read _ <step; do :; done; yes \"$(printf %01000d 0)\" | head -n 8000; echo last; "
-                                          "until read _ <step; do :; done']");
+                     "['run', '" NOTEBOOK "', 'sh', '-c', 'line=$(printf %01000d 0); echo one; until read _ <step; do :; done; i=0; while [ $i -lt 8000 ]; do "
+                     "echo $line; i=$((i + 1)); done; echo last; until read _ <step; do :; done']");
         wait_output(app, "one\n");
         g_subprocess_send_signal(app->process, SIGSTOP);
         step(h);
