@@ -189,7 +189,7 @@ static void test_retention(Harness *h) {
         message = client_call_fails(h->client, NULL, "GetRuntime", g_variant_new("(s)", path_to_id(path)), "NoSuchRuntime");
 }
 
-/* Ten times what a pipe holds, of which nobody but the keeper reads anything. */
+/* Ten times what a pipe holds, of which nobody but the keeper reads anything. 32 lines are a write of seq, which ends in none. */
 static void test_output_away(Harness *h) {
         g_autofree char *path = NULL;
         g_autoptr(GPtrArray) lines = NULL;
@@ -198,7 +198,7 @@ static void test_output_away(Harness *h) {
         harness_start_daemon(h, NULL);
         path = client_start(
                 h->client, "command",
-                options_shell("echo 1; " WAIT_FOR("go") "seq -f %099.0f 2 6000; " TELL("done") "exec sleep 1000", "{'RingBytes': <uint64 4194304>}"));
+                options_shell("echo 1; " WAIT_FOR("go") "seq -f %0127.0f 2 6000; " TELL("done") "exec sleep 1000", "{'RingBytes': <uint64 4194304>}"));
         client_wait_text(h->client, path, "1\n");
         harness_kill_daemon(h);
         go(h, "go");

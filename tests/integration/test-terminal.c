@@ -29,6 +29,8 @@ static void test_a_dialogue(Harness *h) {
         input = client_get_string(h->client, path, "Input");
         g_assert_cmpstr(input, ==, "terminal");
         g_variant_unref(client_call(h->client, path, "ResizeTerminal", g_variant_new("(qq)", 40, 100)));
+        /* What is typed earlier comes back earlier. */
+        client_wait_text(h->client, path, "xterm-256color");
         type(h->client, path, "bob\r");
         g_variant_unref(client_wait_ended(h->client, path));
         text = client_read_text(h->client, path);

@@ -486,8 +486,9 @@ static void test_small_pipes(Harness *h) {
                 g_assert_cmpint(pipe2(fds[i], O_CLOEXEC), ==, 0);
         if (geteuid() != 0)
                 g_assert_cmpint(fcntl(fds[G_N_ELEMENTS(fds) - 1][0], F_GETPIPE_SZ), <, 65536);
-        path = client_start(h->client, "command", options_shell("seq 1 20000; exec cat", "{'Input': <'pipe'>, 'RingBytes': <uint64 4194304>}"));
-        client_wait_text(h->client, path, "\n20000\n");
+        /* 16 bytes a line: each write of seq ends with one. */
+        path = client_start(h->client, "command", options_shell("seq -f %015.0f 1 20000; exec cat", "{'Input': <'pipe'>, 'RingBytes': <uint64 4194304>}"));
+        client_wait_text(h->client, path, "\n000000000020000\n");
         g_variant_unref(client_call(h->client, path, "WriteInput", g_variant_new("(@ay)", g_variant_new_fixed_array(G_VARIANT_TYPE_BYTE, "hello\n", 6, 1))));
         client_wait_text(h->client, path, "hello\n");
         g_variant_unref(client_call(h->client, path, "CloseInput", NULL));
