@@ -85,21 +85,35 @@ static void test_node_started_twice(Harness *h) {
         check_violation(h, "hello.(ref); hello.(ref)", "initializing", "node_started");
 }
 
+typedef struct Process {
+        guint32 pid;
+        char *ref;
+} Process;
+
+/* Its environment is that of its keeper until it has executed. */
+static gboolean has_ref(gpointer userdata) {
+        Process *process = userdata;
+        g_autofree char *file = g_strdup_printf("/proc/%u/environ", process->pid), *text = NULL;
+        gsize size;
+
+        g_assert_true(g_file_get_contents(file, &text, &size, NULL));
+        for (const char *entry = text; entry < text + size && !process->ref; entry += strlen(entry) + 1)
+                if (g_str_has_prefix(entry, "RUNTIME_MANAGER_INIT_REF="))
+                        process->ref = g_strdup(strchr(entry, '=') + 1);
+        return process->ref != NULL;
+}
+
 /* That of a runtime which is there. */
 static void test_ref_of_another(Harness *h) {
-        g_autofree char *other = NULL, *file = NULL, *text = NULL, *code = NULL, *state = NULL, *elixir = NULL;
-        const char *ref = NULL;
-        gsize size;
+        g_autofree char *other = NULL, *ref = NULL, *code = NULL, *state = NULL, *elixir = NULL;
+        Process process = {0};
 
         harness_start_daemon(h, NULL);
         elixir = node_add_elixir(h, "#!/bin/sh\nexec tail -f /dev/null\n");
         other = node_start(h, node_options("{'Environment': <[%s]>, 'TimeoutHandshakeUSec': <uint64 30000000>}", elixir));
-        file = g_strdup_printf("/proc/%u/environ", client_get_number(h->client, other, "MainPID"));
-        g_assert_true(g_file_get_contents(file, &text, &size, NULL));
-        for (const char *entry = text; entry < text + size; entry += strlen(entry) + 1)
-                if (g_str_has_prefix(entry, "RUNTIME_MANAGER_INIT_REF="))
-                        ref = strchr(entry, '=') + 1;
-        g_assert_nonnull(ref);
+        process.pid = client_get_number(h->client, other, "MainPID");
+        harness_wait(h, has_ref, &process, "the other has its ref");
+        ref = process.ref;
 
         code = g_strdup_printf("hello.(\"%s\")", ref);
         check_violation(h, code, "connecting", ref);

@@ -279,7 +279,10 @@ static void test_start_flood(System *s, gconstpointer data) {
         for (size_t i = 0; i < G_N_ELEMENTS(cookies); i++) {
                 g_auto(Outcome) outcome = as_user_finish(s->bob, cookies[i]);
 
-                if (outcome.error) {
+                /* On a machine with much to do polkit doesn't always answer in time, and then nobody is authorized. */
+                if (g_strcmp0(outcome.error, "org.freedesktop.DBus.Error.AccessDenied") == 0)
+                        g_assert_nonnull(strstr(outcome.message, "polkit didn't answer"));
+                else if (outcome.error) {
                         g_assert_cmpstr(outcome.error, ==, RM_ERROR_LIMIT_EXCEEDED);
                         refused++;
                 }
