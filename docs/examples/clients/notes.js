@@ -21,8 +21,8 @@ const PARTIAL = 1, LOSSY = 2, UNTERMINATED = 4; // flags of a line
 
 const encoder = new TextEncoder();
 // Since GLib 2.80 in a namespace of its own.
-const {UnixOutputStream} = await import('gi://GioUnix').then(module => module.default, () => Gio);
-const stdout = new UnixOutputStream({fd: 1});
+const OutputStream = await import('gi://GioUnix').then(module => module.default.OutputStream, () => Gio.UnixOutputStream);
+const stdout = new OutputStream({fd: 1});
 
 function fail(text) {
     printerr(text);
