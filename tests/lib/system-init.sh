@@ -58,14 +58,13 @@ share() {
         local view=$top/share/${#views[@]}
         overlay "$1" "$view"
         show "$view" "$1"
-        if [ -n "$user" ]; then
-                find "$view" ! -type l ! -perm -o=r -exec chmod o+rX {} +
-                # The way to it, too: a checkout below /root is behind a 0700.
-                local parent=$1
-                while parent=$(dirname "$parent") && [ "$parent" != / ]; do
-                        [ ! -d "$root$parent" ] || chmod o+x "$root$parent"
-                done
-        fi
+        # For any user, since what root runs may be a test of several.
+        find "$view" ! -type l ! -perm -o=r -exec chmod o+rX {} +
+        # The way to it, too: a checkout in a home folder is behind a 0700.
+        local parent=$1
+        while parent=$(dirname "$parent") && [ "$parent" != / ]; do
+                [ ! -d "$root$parent" ] || chmod o+x "$root$parent"
+        done
 }
 if [ "$base" = / ]; then
         share "$source_dir"
