@@ -105,9 +105,9 @@ static void append(sd_bus_message *message, GVariant *value) {
         g_assert_cmpint(sd_bus_message_close_container(message), >=, 0);
 }
 
-/* A message with one value, ready to be read. Takes a floating one. */
+/* A message with one value, ready to be read. Takes the value, floating or not. */
 static sd_bus_message *message_with(GVariant *value) {
-        g_autoptr(GVariant) owned = g_variant_ref_sink(value);
+        g_autoptr(GVariant) owned = g_variant_take_ref(value);
         sd_bus_message *message;
 
         g_assert_cmpint(sd_bus_message_new_method_call(fixture.bus, &message, NULL, "/", "some.interface", "Method"), >=, 0);
@@ -149,15 +149,11 @@ static StartOptions *read_good(const char *text) {
 
 static void assert_refused(GVariant *value, const char *name, const char *in_message) {
         g_auto(sd_bus_error) error = SD_BUS_ERROR_NULL;
-        g_autoptr(StartOptions) options = NULL;
-        g_autofree char *text = NULL;
+        g_autofree char *text = g_variant_print(value, FALSE);
+        g_autoptr(StartOptions) options = read_options(value, &error);
 
-        g_variant_ref_sink(value);
-        text = g_variant_print(value, FALSE);
-        options = read_options(value, &error);
         if (options || strcmp(error.name, name) != 0 || !strstr(error.message, in_message))
                 g_error("%.200s: %s (%s) instead of %s (%s)", text, options ? "taken" : error.name, options ? "" : error.message, name, in_message);
-        g_variant_unref(value);
 }
 
 static void test_nothing(void) {
@@ -200,7 +196,8 @@ static void test_everything(void) {
                 "{'Id': <'a_1'>, 'Description': <'One line, ä'>, 'Labels': <{'b': '2', 'a': '1'}>, 'Command': <['/bin/sh', '', '-c']>, 'Arguments': <['x y']>,"
                 " 'Environment': <['A=1', '_B=', 'C=x=y']>, 'UnsetEnvironment': <['D']>, 'WorkingDirectory': <'/tmp'>, 'Input': <'pipe'>,"
                 " 'TimeoutStartUSec': <uint64 1>, 'TimeoutSetupUSec': <uint64 2>, 'TimeoutHandshakeUSec': <uint64 3>, 'TimeoutStopUSec': <uint64 0>,"
-                " 'RuntimeMaxUSec': <uint64 18446744073709551615>, 'RetainUSec': <uint64 0>, 'RingBytes': <uint64 65536>, 'NoNewPrivileges': <true>, 'Journal': <true>,"
+                " 'RuntimeMaxUSec': <uint64 18446744073709551615>, 'RetainUSec': <uint64 0>, 'RingBytes': <uint64 65536>, 'NoNewPrivileges': <true>, "
+                "'Journal': <true>,"
                 " 'MemoryMax': <uint64 1048576>, 'MemoryHigh': <uint64 18446744073709551615>, 'CPUQuotaPerSecUSec': <uint64 10000>, 'CPUWeight': <uint64 1>,"
                 " 'TasksMax': <uint64 2>, 'IOWeight': <uint64 10000>,"
                 " 'Text': <'two'>, 'Words': <['p', 'q']>, 'Flag': <true>, 'Count': <int64 -5>, 'Bytes': <uint64 7>, 'Wait': <uint64 8>, 'Place': <'/x'>}");
