@@ -9,8 +9,10 @@ defmodule RuntimeManager.Boot do
   more must not stay.
   """
 
-  alias RuntimeManager.{Distribution, Ending, Epmd, JSON, PlainJSON, Protocol, Secret}
+  alias RuntimeManager.{Distribution, Ending, Epmd, JSON, Manager, PlainJSON, Protocol, Secret}
   alias RuntimeManager.{Session, Settings}
+
+  @all [Distribution, Ending, Epmd, JSON, Manager, PlainJSON, Protocol, Secret, Session, Settings]
 
   # What a bare node needs until it is initialized: of ours, of Erlang for its connections, and of
   # what Elixir itself uses to start. A module that is missing here is loaded a little later; one
@@ -19,6 +21,13 @@ defmodule RuntimeManager.Boot do
             [:auth, :erl_epmd, :gen_tcp, :inet_tcp, :inet_tcp_dist, :local_tcp, :local_udp, :re] ++
             [:elixir, :elixir_code_server, :elixir_config, :elixir_sup, Kernel, Macro.Env, System] ++
             [String.Tokenizer, :epp, :erl_anno, :erl_scan, :io, :string, :unicode_util]
+
+  @doc """
+  Called before Mix loads a project: since Elixir 1.15 Mix then takes everything off the code path
+  that isn't the project's, now and each time it compiles. What is loaded stays.
+  """
+  @spec load() :: :ok
+  def load, do: :ok = :code.ensure_modules_loaded(@all)
 
   @doc "Called in a node that Elixir's own command line has already set up."
   @spec start() :: :ok
