@@ -60,14 +60,19 @@ static void test_environment(System *s, gconstpointer data) {
 }
 
 static void test_limits_of_processes(System *s, gconstpointer data) {
-        static const char script[] = "cat /proc/self/limits; cat /proc/self/oom_score_adj; ps -o ni= -p $$; grep -E '^(Sig(Blk|Ign|Cgt)|Cap|NoNewPrivs|Seccomp)"
-                                     "' /proc/self/status";
-        g_autofree char *here = run_as_runtime(s->alice, script, NULL), *there = run_by_systemd(s->alice, script);
+        static const char script[] =
+                "cat /proc/self/limits; cat /proc/self/oom_score_adj; ps -o ni= -p $$; grep -E '^(Sig(Blk|Ign|Cgt)|Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp)"
+                "' /proc/self/status";
+        g_autofree char *here = run_as_runtime(s->alice, script, NULL), *there = run_by_systemd(s->alice, script),
+                        *inheritable = run_as_runtime(s->alice, "grep CapInh /proc/self/status", NULL);
 
         /* The container has a seccomp filter for all that is in it; a runtime has as many as anybody. */
         g_assert_cmpstr(here, ==, g_strchomp(there));
         g_assert_nonnull(strstr(here, "NoNewPrivs:\t0"));
         g_assert_nonnull(strstr(here, "CapEff:\t0000000000000000"));
+
+        /* Newer managers hand on what they have themselves, which is much in a container. */
+        g_assert_cmpstr(inheritable, ==, "CapInh:\t0000000000000000");
 }
 
 static void test_no_new_privileges(System *s, gconstpointer data) {
