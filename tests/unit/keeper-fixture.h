@@ -51,8 +51,8 @@ typedef struct Fixture {
         uint8_t buffer[LINK_MESSAGE_MAX] __attribute__((aligned(8))); /* messages are read where they stand */
 } Fixture;
 
-/* Finds the keeper's binary and a place for cgroups. NULL, or why the tests can't run here. */
-const char *fixture_prepare(int argc, char *argv[]);
+/* Finds what all fixtures need. False: the tests can't run here, and have been skipped, with the reason. */
+bool fixture_prepare(int argc, char *argv[]);
 
 /* Two steps, so that a test can say what is special. */
 Fixture *fixture_new(void);

