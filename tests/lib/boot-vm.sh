@@ -16,10 +16,16 @@ modules=(virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_p
 make_initramfs() {
         local tree=$top/initramfs name file
         mkdir -p "$tree"/{bin,lib,proc,root}
-        cp "$busybox_root/bin/busybox" "$tree/bin/" || return
+        # In /usr since Debian 13, as are the modules, which are packed there.
+        cp "$(find "$busybox_root" -path '*/bin/busybox' -print -quit)" "$tree/bin/" || return
         for name in "${modules[@]}"; do
-                file=$(find "$kernel_root/lib/modules" -name "$name.ko" -print -quit)
-                [ -z "$file" ] || { cp "$file" "$tree/lib/" && echo "$name" >>"$tree/lib/order"; } || return
+                file=$(find "$kernel_root" \( -name "$name.ko" -o -name "$name.ko.xz" \) -print -quit)
+                case $file in
+                        '') continue ;;
+                        *.xz) "$tree/bin/busybox" xzcat "$file" >"$tree/lib/$name.ko" || return ;;
+                        *) cp "$file" "$tree/lib/" || return ;;
+                esac
+                echo "$name" >>"$tree/lib/order"
         done
         # systemd wants /run and /dev as they will be; it mounts what else is missing.
         cat >"$tree/init" <<'END'
