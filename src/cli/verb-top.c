@@ -144,7 +144,7 @@ static void print_table(const Top *top, const GPtrArray *rows, unsigned n_rows) 
         static const char *const with_users[] = {N_("ID"),     N_("USER"),  N_("KIND"),    N_("STATE"),      N_("CPU%"),
                                                  N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
         static const char *const without[] = {N_("ID"), N_("KIND"), N_("STATE"), N_("CPU%"), N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
-        bool users = top->cli->system;
+        bool users = cli_is_system(top->cli);
         unsigned n_columns = users ? ELEMENTSOF(with_users) : ELEMENTSOF(without);
         g_autoptr(Table) table = table_new(n_columns);
 
