@@ -118,6 +118,8 @@ int console_new(sd_event *event, sd_bus *bus, const char *path, ConsoleLeft on_l
         r = console_make_raw(console);
         if (r < 0)
                 return r;
+        /* Ahead of what has been typed already: a program asks for it when it starts. */
+        console_send_size(console);
         *ret = TAKE_PTR(console);
         return 0;
 }

@@ -20,8 +20,9 @@ static void test_a_shell_on_a_terminal(Harness *h) {
 
         start(h, id, "terminal", "PS1='shell> ' exec sh -i");
         terminal = terminal_new(h, 101, 33, NULL, "attach", id, NULL);
-        terminal_wait(terminal, "Press Ctrl-]");
+        /* The size goes ahead of what is there to be read. */
         terminal_type(terminal, "stty size; tty\r");
+        terminal_wait(terminal, "Press Ctrl-]");
         terminal_wait(terminal, "33 101");
         terminal_wait(terminal, "/dev/pts/");
         /* What was typed comes back too; and who prints this is the process group in front, and is sent the signal. */
