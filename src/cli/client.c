@@ -179,13 +179,39 @@ int client_call(sd_bus *bus, const char *path, const char *interface, const char
         return client_send(bus, message, timeout_usec, reterr, ret_reply);
 }
 
+/* Whichever way a loop ends, the connection is closed then: afterwards nothing tells which came first. */
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return sd_event_exit(userdata, -ECONNRESET);
+}
+
+static void on_match_gone(void *userdata) {
+        sd_event_unref(userdata);
+}
+
+/* The match lives as long as the connection, which by then has let go of the event loop. */
+static int watch_disconnected(sd_bus *bus, sd_event *event) {
+        sd_bus_slot *slot;
+        int r;
+
+        r = sd_bus_match_signal(bus, &slot, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
+                                on_disconnected, sd_event_ref(event));
+        if (r < 0) {
+                sd_event_unref(event);
+                return r;
+        }
+        (void) sd_bus_slot_set_destroy_callback(slot, on_match_gone);
+        (void) sd_bus_slot_set_floating(slot, true);
+        sd_bus_slot_unref(slot);
+        return 0;
+}
+
 int client_attach(sd_bus *bus, sd_event **ret) {
         sd_event *event = NULL;
         int r;
 
         r = sd_event_new(&event);
         if (r >= 0)
-                r = sd_bus_set_exit_on_disconnect(bus, true);
+                r = watch_disconnected(bus, event);
         if (r >= 0)
                 r = sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0) {
@@ -194,12 +220,6 @@ int client_attach(sd_bus *bus, sd_event **ret) {
         }
         *ret = event;
         return 0;
-}
-
-int client_loop(sd_bus *bus, sd_event *event) {
-        int r = sd_event_loop(event);
-
-        return r > 0 && sd_bus_is_open(bus) <= 0 ? -ECONNRESET : r;
 }
 
 void client_detach(sd_bus *bus, sd_event *event) {
@@ -281,7 +301,7 @@ int client_fail(const sd_bus_error *error, int r) {
 
         if (known && known->sentence)
                 cli_error("%s", _(known->sentence));
-        else if (r == -ECONNRESET)
+        else if (r == -ECONNRESET || r == -ENOTCONN)
                 cli_error(_("The connection to the bus was lost."));
         else if (error->message && *error->message)
                 cli_error("%s", kinds_text(error->message));

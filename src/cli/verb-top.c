@@ -354,7 +354,7 @@ static int top_run(Top *top) {
         if (r >= 0) {
                 if (!top->batch)
                         screen_enter();
-                r = client_loop(top->bus, top->event);
+                r = sd_event_loop(top->event);
         }
         screen_leave();
         return r < 0 ? client_fail(&SD_BUS_ERROR_NULL, r) : r;

@@ -59,16 +59,11 @@ static void test_input(Harness *h) {
         g_assert_cmpint(terminal_wait_exit(terminal), ==, 0);
 }
 
-/* Told once, whatever was waiting. */
-static void test_lost(Harness *h) {
-        g_autofree char *id = harness_id("waited"), *pid_path = NULL, *pid = NULL, *text = NULL;
-        g_autoptr(Terminal) terminal = NULL;
+/* The terminal shows that what waits has begun to. */
+static void lose(Harness *h, Terminal *terminal, const char *begun) {
+        g_autofree char *pid_path = NULL, *pid = NULL, *text = NULL;
 
-        if (!prepare(h))
-                return;
-        g_free(client_start(h->client, "command", options_shell("sleep 100", "{'Id': <%s>}", id)));
-        terminal = terminal_new(h, 80, 24, NULL, "-H", "near.example", "--user", "wait", id, NULL);
-        terminal_wait(terminal, "ready, ");
+        terminal_wait(terminal, begun);
         pid_path = g_build_filename(h->directory, "programs", "ssh.pid", NULL);
         g_assert_true(g_file_get_contents(pid_path, &pid, NULL, NULL));
         g_assert_cmpint(kill((pid_t) g_ascii_strtoll(pid, NULL, 10), SIGKILL), ==, 0);
@@ -76,6 +71,20 @@ static void test_lost(Harness *h) {
         g_assert_cmpint(terminal_wait_exit(terminal), ==, 1);
         text = terminal_text(terminal);
         g_assert_null(strstr(text, "can't be asked"));
+}
+
+/* Told once, whatever was waiting. */
+static void test_lost(Harness *h) {
+        g_autofree char *id = harness_id("waited");
+        g_autoptr(Terminal) wait = NULL, logs = NULL;
+
+        if (!prepare(h))
+                return;
+        g_free(client_start(h->client, "command", options_shell("echo hello; sleep 100", "{'Id': <%s>}", id)));
+        wait = terminal_new(h, 80, 24, NULL, "-H", "near.example", "--user", "wait", id, NULL);
+        lose(h, wait, "ready, ");
+        logs = terminal_new(h, 80, 24, NULL, "-H", "near.example", "--user", "logs", "-f", id, NULL);
+        lose(h, logs, "hello");
 }
 
 static void test_unreachable(Harness *h) {
