@@ -356,7 +356,7 @@ const sd_bus_vtable bus_runtime_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("GetConnection", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", connection), method_get_connection,
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("Restart", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_restart, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_SIGNAL_WITH_ARGS("StateChanged", SD_BUS_ARGS("s", old, "s", new), 0),
+        SD_BUS_SIGNAL_WITH_ARGS("StateChanged", SD_BUS_ARGS("s", old_state, "s", new_state), 0),
         SD_BUS_SIGNAL_WITH_ARGS("SetupProgress", SD_BUS_ARGS("s", step, "u", index, "u", total), 0),
         SD_BUS_SIGNAL_WITH_ARGS("HandshakeCompleted", SD_BUS_ARGS("a{sv}", details), 0),
         SD_BUS_SIGNAL_WITH_ARGS("OutputLines", SD_BUS_ARGS("a(tytus)", lines), 0),

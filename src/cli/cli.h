@@ -96,6 +96,8 @@ const char *cli_exit_codes_help(void);
 
 /* Whether the service is on this machine, so that its files are ours. */
 bool cli_is_here(const Cli *cli);
+/* The service of the system, which is what is asked elsewhere unless --user is said. */
+bool cli_is_system(const Cli *cli);
 
 /* "runtimectl: sentence" on stderr. What comes from elsewhere is made harmless to terminals. */
 void cli_error(const char *format, ...) _printf_(1, 2);

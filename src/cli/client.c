@@ -29,15 +29,22 @@ static char *address_escape(const char *text) {
         return g_string_free(escaped, FALSE);
 }
 
-/* "[USER@]HOST[:PORT]"; a name with several colons is an address. */
-static char *host_address(const char *place, const char *command) {
+/* "[USER@]HOST[:PORT]"; a name with several colons is an address. The port, or NULL. */
+static const char *host_split(const char *place, char **ret_host) {
         const char *colon = strchr(place, ':');
         bool has_port = colon && colon[1] && colon[1 + strspn(colon + 1, "0123456789")] == '\0';
-        g_autofree char *host = has_port ? g_strndup(place, (size_t) (colon - place)) : g_strdup(place);
-        g_autofree char *escaped_host = address_escape(host), *escaped_command = address_escape(command);
 
-        if (has_port)
-                return g_strdup_printf("unixexec:path=ssh,argv1=-xT,argv2=-p,argv3=%s,argv4=--,argv5=%s,argv6=%s", colon + 1, escaped_host, escaped_command);
+        *ret_host = has_port ? g_strndup(place, (size_t) (colon - place)) : g_strdup(place);
+        return has_port ? colon + 1 : NULL;
+}
+
+static char *host_address(const char *place, const char *command) {
+        g_autofree char *host = NULL, *escaped_host = NULL, *escaped_command = address_escape(command);
+        const char *port = host_split(place, &host);
+
+        escaped_host = address_escape(host);
+        if (port)
+                return g_strdup_printf("unixexec:path=ssh,argv1=-xT,argv2=-p,argv3=%s,argv4=--,argv5=%s,argv6=%s", port, escaped_host, escaped_command);
         return g_strdup_printf("unixexec:path=ssh,argv1=-xT,argv2=--,argv3=%s,argv4=%s", escaped_host, escaped_command);
 }
 
@@ -88,11 +95,20 @@ static int open_bus(const Cli *cli, bool system, sd_bus **ret) {
         return r;
 }
 
+static void tell_host_unreachable(const char *place, bool system) {
+        g_autofree char *host = NULL, *ssh_place = NULL;
+        const char *port = host_split(place, &host);
+
+        /* As ssh wants it: a line to be copied. */
+        ssh_place = port ? g_strdup_printf("-p %s %s", port, host) : g_strdup(host);
+        cli_error(system ? _("The system bus of '%s' can't be reached. Does 'ssh %s systemd-stdio-bridge --version' work, without a password?")
+                         : _("The user's bus of '%s' can't be reached. Does 'ssh %s systemctl --user' work, without a password?"),
+                  host, ssh_place);
+}
+
 static void tell_unreachable(const Cli *cli, bool system, int error) {
         if (cli->host)
-                cli_error(system ? _("The system bus of '%s' can't be reached. Does 'ssh %s systemd-stdio-bridge --version' work, without a password?")
-                                 : _("The user's bus of '%s' can't be reached. Does 'ssh %s systemctl --user' work, without a password?"),
-                          cli->host, cli->host);
+                tell_host_unreachable(cli->host, system);
         else if (cli->machine && error == -EHOSTDOWN)
                 cli_error(_("There is no container '%s' that runs. 'machinectl' lists them."), cli->machine);
         else if (cli->machine && (error == -ENOTCONN || error == -ECONNRESET))
@@ -120,7 +136,7 @@ static int check_place(const Cli *cli) {
 }
 
 int client_open(const Cli *cli, sd_bus **ret) {
-        bool system = cli->system || (!cli_is_here(cli) && !cli->user);
+        bool system = cli_is_system(cli);
         int r;
 
         r = check_place(cli);
@@ -163,13 +179,39 @@ int client_call(sd_bus *bus, const char *path, const char *interface, const char
         return client_send(bus, message, timeout_usec, reterr, ret_reply);
 }
 
+/* Whichever way a loop ends, the connection is closed then: afterwards nothing tells which came first. */
+static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *reterr) {
+        return sd_event_exit(userdata, -ECONNRESET);
+}
+
+static void on_match_gone(void *userdata) {
+        sd_event_unref(userdata);
+}
+
+/* The match lives as long as the connection, which by then has let go of the event loop. */
+static int watch_disconnected(sd_bus *bus, sd_event *event) {
+        sd_bus_slot *slot;
+        int r;
+
+        r = sd_bus_match_signal(bus, &slot, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local", "Disconnected",
+                                on_disconnected, sd_event_ref(event));
+        if (r < 0) {
+                sd_event_unref(event);
+                return r;
+        }
+        (void) sd_bus_slot_set_destroy_callback(slot, on_match_gone);
+        (void) sd_bus_slot_set_floating(slot, true);
+        sd_bus_slot_unref(slot);
+        return 0;
+}
+
 int client_attach(sd_bus *bus, sd_event **ret) {
         sd_event *event = NULL;
         int r;
 
         r = sd_event_new(&event);
         if (r >= 0)
-                r = sd_bus_set_exit_on_disconnect(bus, true);
+                r = watch_disconnected(bus, event);
         if (r >= 0)
                 r = sd_bus_attach_event(bus, event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0) {
@@ -178,14 +220,6 @@ int client_attach(sd_bus *bus, sd_event **ret) {
         }
         *ret = event;
         return 0;
-}
-
-int client_loop(sd_bus *bus, sd_event *event) {
-        int r = sd_event_loop(event);
-
-        if (r > 0 && sd_bus_is_open(bus) <= 0)
-                cli_error(_("The connection to the bus was lost."));
-        return r;
 }
 
 void client_detach(sd_bus *bus, sd_event *event) {
@@ -267,6 +301,8 @@ int client_fail(const sd_bus_error *error, int r) {
 
         if (known && known->sentence)
                 cli_error("%s", _(known->sentence));
+        else if (r == -ECONNRESET || r == -ENOTCONN)
+                cli_error(_("The connection to the bus was lost."));
         else if (error->message && *error->message)
                 cli_error("%s", kinds_text(error->message));
         else if (error->name)

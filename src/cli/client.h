@@ -46,10 +46,8 @@ int client_call(sd_bus *bus, const char *path, const char *interface, const char
                 sd_bus_message **ret_reply, const char *types, ...);
 /* The same for a message made elsewhere. */
 int client_send(sd_bus *bus, sd_bus_message *message, uint64_t timeout_usec, sd_bus_error *reterr, sd_bus_message **ret_reply);
-/* For what goes on for a while: a loop with this connection in it, which ends when that is lost. Negative errno. */
+/* For what goes on for a while: a loop with this connection in it, which ends with -ECONNRESET when that is lost. Negative errno. */
 int client_attach(sd_bus *bus, sd_event **ret);
-/* Runs it. The code that it was ended with, or EXIT_ERROR for a lost connection, which has then been said. Negative errno. */
-int client_loop(sd_bus *bus, sd_event *event);
 /* Both may be NULL. */
 void client_detach(sd_bus *bus, sd_event *event);
 /* Tells of a service that comes or goes. Messages of others reach the handler too: it must look at the sender. Negative errno. */

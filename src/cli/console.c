@@ -55,14 +55,30 @@ static int on_end_signal(sd_event_source *source, const struct signalfd_siginfo 
         return 0;
 }
 
+static void console_write_last(Console *console, const uint8_t *bytes, size_t size) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(console->bus, &message, RM_BUS_NAME, console->path, RM_RUNTIME_INTERFACE, "WriteInput");
+        if (r >= 0)
+                r = sd_bus_message_append_array(message, 'y', bytes, size);
+        if (r >= 0)
+                r = sd_bus_message_set_expect_reply(message, 0);
+        if (r >= 0)
+                (void) sd_bus_send(console->bus, message, NULL);
+}
+
 static size_t on_keys(const uint8_t *bytes, size_t size, void *userdata) {
         const uint8_t *leave = memchr(bytes, KEY_LEAVE, size);
         Console *console = userdata;
 
         if (!leave)
                 return size;
+        /* It may go with what was typed ahead of it; nobody waits for an answer to that. */
+        if (leave > bytes)
+                console_write_last(console, bytes, (size_t) (leave - bytes));
         console->on_left(0, console->userdata);
-        return (size_t) (leave - bytes);
+        return 0;
 }
 
 static void on_keys_refused(const sd_bus_error *error, int r, void *userdata) {
@@ -118,6 +134,8 @@ int console_new(sd_event *event, sd_bus *bus, const char *path, ConsoleLeft on_l
         r = console_make_raw(console);
         if (r < 0)
                 return r;
+        /* Ahead of what has been typed already: a program asks for it when it starts. */
+        console_send_size(console);
         *ret = TAKE_PTR(console);
         return 0;
 }

@@ -61,7 +61,7 @@ static char *say_removed(const json_t *arguments) {
 }
 
 static char *say_state(const json_t *arguments) {
-        return g_strdup_printf(_("%s, was %s"), json_get_string(arguments, "new", "?"), json_get_string(arguments, "old", "?"));
+        return g_strdup_printf(_("%s, was %s"), json_get_string(arguments, "new_state", "?"), json_get_string(arguments, "old_state", "?"));
 }
 
 static char *say_progress(const json_t *arguments) {
@@ -110,7 +110,7 @@ static char *say_service(const json_t *arguments) {
 static const EventType types[] = {
         {"RuntimeAdded", {"id", "runtime"}, say_added, COLOR_BOLD},
         {"RuntimeRemoved", {"id", "runtime"}, say_removed, COLOR_BOLD},
-        {"StateChanged", {"old", "new"}, say_state, COLOR_BOLD},
+        {"StateChanged", {"old_state", "new_state"}, say_state, COLOR_BOLD},
         {"SetupProgress", {"step", "index", "total"}, say_progress, COLOR_NONE},
         {"HandshakeCompleted", {"details"}, say_handshake, COLOR_GREEN},
         {"OutputLines", {"lines"}, NULL, COLOR_NONE},

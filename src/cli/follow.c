@@ -455,7 +455,7 @@ int follow_run(sd_bus *bus, const Target *target, const FollowOptions *options, 
 
         r = follow_attach(&follow);
         if (r >= 0)
-                r = client_loop(bus, follow.event);
+                r = sd_event_loop(follow.event);
         if (r < 0)
                 return client_fail(&SD_BUS_ERROR_NULL, r);
         if (r == EXIT_OK && follow.write_failed)

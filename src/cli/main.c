@@ -234,6 +234,10 @@ bool cli_is_here(const Cli *cli) {
         return !cli->host && !cli->machine;
 }
 
+bool cli_is_system(const Cli *cli) {
+        return cli->system || (!cli_is_here(cli) && !cli->user);
+}
+
 static void cli_clear(Cli *cli) {
         g_ptr_array_unref(cli->words);
         g_free(cli->host);

@@ -243,7 +243,7 @@ int progress_wait(const Cli *cli, sd_bus *bus, const Target *target, const char 
 
         r = progress_attach(&progress, cli, timeout_usec);
         if (r >= 0)
-                r = client_loop(bus, progress.event);
+                r = sd_event_loop(progress.event);
         if (r < 0)
                 return r;
         if (!progress.state)

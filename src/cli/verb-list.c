@@ -133,7 +133,7 @@ static int list(Cli *cli, const ListFilter *filter) {
         if (cli->json != CLI_JSON_OFF)
                 print_json(list, cli->json);
         else
-                print_table(list, !cli->no_legend, cli->system);
+                print_table(list, !cli->no_legend, cli_is_system(cli));
         return EXIT_OK;
 }
 

@@ -127,7 +127,7 @@ static int monitor_run(Monitor *monitor) {
         if (r >= 0)
                 r = monitor_subscribe(monitor);
         if (r >= 0)
-                r = client_loop(monitor->bus, monitor->event);
+                r = sd_event_loop(monitor->event);
         return r < 0 ? client_fail(&SD_BUS_ERROR_NULL, r) : r;
 }
 

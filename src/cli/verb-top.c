@@ -144,7 +144,7 @@ static void print_table(const Top *top, const GPtrArray *rows, unsigned n_rows) 
         static const char *const with_users[] = {N_("ID"),     N_("USER"),  N_("KIND"),    N_("STATE"),      N_("CPU%"),
                                                  N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
         static const char *const without[] = {N_("ID"), N_("KIND"), N_("STATE"), N_("CPU%"), N_("MEMORY"), N_("TASKS"), N_("LINES/S"), N_("DESCRIPTION")};
-        bool users = top->cli->system;
+        bool users = cli_is_system(top->cli);
         unsigned n_columns = users ? ELEMENTSOF(with_users) : ELEMENTSOF(without);
         g_autoptr(Table) table = table_new(n_columns);
 
@@ -223,12 +223,18 @@ static void top_exit(Top *top, int code) {
         (void) sd_event_exit(top->event, code);
 }
 
+/* What is said on the other screen goes with it. */
+static void top_fail(Top *top, const sd_bus_error *error, int r) {
+        screen_leave();
+        top_exit(top, client_fail(error, r));
+}
+
 static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
         Top *top = userdata;
         int r = usage_ask(top->usage);
 
         if (r < 0)
-                top_exit(top, client_fail(&SD_BUS_ERROR_NULL, r));
+                top_fail(top, &SD_BUS_ERROR_NULL, r);
         return 0;
 }
 
@@ -238,7 +244,7 @@ static void wait_for_next(Top *top) {
         top->timer = sd_event_source_disable_unref(top->timer);
         r = sd_event_add_time_relative(top->event, &top->timer, CLOCK_MONOTONIC, top->delay_usec, 0, on_time, top);
         if (r < 0)
-                top_exit(top, client_fail(&SD_BUS_ERROR_NULL, r));
+                top_fail(top, &SD_BUS_ERROR_NULL, r);
 }
 
 static void on_round(void *userdata) {
@@ -262,8 +268,7 @@ static void on_failed(const sd_bus_error *error, void *userdata) {
         Top *top = userdata;
 
         if (top->batch || top->n_rounds == 0 || !client_is_away(error)) {
-                screen_leave();
-                top_exit(top, client_fail(error, 0));
+                top_fail(top, error, 0);
                 return;
         }
         top->failed = true;
@@ -320,7 +325,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 }
 
 static int attach_terminal(Top *top) {
-        static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH};
+        static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH};
         sigset_t mask;
         int r = 0;
 
@@ -349,7 +354,7 @@ static int top_run(Top *top) {
         if (r >= 0) {
                 if (!top->batch)
                         screen_enter();
-                r = client_loop(top->bus, top->event);
+                r = sd_event_loop(top->event);
         }
         screen_leave();
         return r < 0 ? client_fail(&SD_BUS_ERROR_NULL, r) : r;

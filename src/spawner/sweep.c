@@ -96,6 +96,9 @@ static void sweep_unit(Sweep *sweep, const char *unit) {
 static void on_units(void *userdata, char **units) {
         Sweep *sweep = userdata;
 
+        /* Too late: by now these names may be asked for. */
+        if (!sweep->done)
+                return;
         if (!units)
                 log_warning("systemd can't be asked for the scopes of runtimes.");
         for (; units && *units; units++)

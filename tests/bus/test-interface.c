@@ -92,6 +92,8 @@ static void add_arguments(GPtrArray *lines, const char *member, const char *kind
                 g_ptr_array_add(lines, g_strdup_printf("%s %s %u: %s %s", member, kind, i, arguments[i]->signature, arguments[i]->name));
 }
 
+#define QT_TYPE "org.qtproject.QtDBus.QtTypeName"
+
 /* What an absent annotation means. */
 static const char *emits_changed(const GDBusPropertyInfo *property) {
         return g_dbus_annotation_info_lookup(property->annotations, "org.freedesktop.DBus.Property.EmitsChangedSignal") ?: "true";
@@ -108,7 +110,9 @@ static GPtrArray *describe(const GDBusInterfaceInfo *interface) {
                 add_arguments(lines, member, "in", (*method)->in_args);
                 add_arguments(lines, member, "out", (*method)->out_args);
                 for (GDBusAnnotationInfo **annotation = (*method)->annotations; annotation && *annotation; annotation++)
-                        g_ptr_array_add(lines, g_strdup_printf("%s %s=%s", member, (*annotation)->key, (*annotation)->value));
+                        /* For generators of code alone, and of the file. */
+                        if (!g_str_has_prefix((*annotation)->key, QT_TYPE))
+                                g_ptr_array_add(lines, g_strdup_printf("%s %s=%s", member, (*annotation)->key, (*annotation)->value));
         }
         for (GDBusSignalInfo **signal = interface->signals; signal && *signal; signal++) {
                 g_autofree char *member = g_strdup_printf("signal %s", (*signal)->name);
@@ -207,6 +211,44 @@ static void test_each_member_is_documented(gconstpointer data) {
                 problems += check_comment(xml, "signal", (*signal)->name, (*signal)->args, NULL);
         for (GDBusPropertyInfo **property = info->properties; property && *property; property++)
                 problems += check_comment(xml, "property", (*property)->name, NULL, NULL);
+        g_assert_cmpuint(problems, ==, 0);
+}
+
+/* qdbusxml2cpp refuses a whole file for one type of which it isn't told the name: what has a dictionary or a structure in it. */
+static unsigned check_qt_type(const char *member, const char *signature, GDBusAnnotationInfo **annotations, const char *key) {
+        gboolean wanted = strpbrk(signature, "({") != NULL, named = g_dbus_annotation_info_lookup(annotations, key) != NULL;
+
+        if (wanted != named)
+                g_test_message("%s: %s %s the annotation %s", member, signature, wanted ? "lacks" : "doesn't need", key);
+        return wanted != named;
+}
+
+static unsigned check_qt_arguments(const char *member, GDBusArgInfo **arguments, GDBusAnnotationInfo **annotations, const char *direction) {
+        unsigned problems = 0;
+
+        for (unsigned i = 0; arguments && arguments[i]; i++) {
+                g_autofree char *key = g_strdup_printf(QT_TYPE ".%s%u", direction, i);
+
+                problems += check_qt_type(member, arguments[i]->signature, annotations, key);
+        }
+        return problems;
+}
+
+static void test_each_type_has_a_name_for_qt(gconstpointer data) {
+        const Interface *interface = data;
+        g_autofree char *xml = read_source("dbus", interface->file);
+        g_autoptr(GDBusNodeInfo) node = g_dbus_node_info_new_for_xml(xml, NULL);
+        GDBusInterfaceInfo *info = node->interfaces[0];
+        unsigned problems = 0;
+
+        for (GDBusMethodInfo **method = info->methods; method && *method; method++) {
+                problems += check_qt_arguments((*method)->name, (*method)->in_args, (*method)->annotations, "In");
+                problems += check_qt_arguments((*method)->name, (*method)->out_args, (*method)->annotations, "Out");
+        }
+        for (GDBusSignalInfo **signal = info->signals; signal && *signal; signal++)
+                problems += check_qt_arguments((*signal)->name, (*signal)->args, (*signal)->annotations, "Out");
+        for (GDBusPropertyInfo **property = info->properties; property && *property; property++)
+                problems += check_qt_type((*property)->name, (*property)->signature, (*property)->annotations, QT_TYPE);
         g_assert_cmpuint(problems, ==, 0);
 }
 
@@ -393,10 +435,12 @@ int main(int argc, char *argv[]) {
         for (size_t i = 0; i < ELEMENTSOF(interfaces); i++) {
                 g_autofree char *vtable = g_strdup_printf("/interface/%s/vtable-and-xml-say-the-same", interfaces[i].name);
                 g_autofree char *comments = g_strdup_printf("/interface/%s/each-member-is-documented", interfaces[i].name);
+                g_autofree char *types = g_strdup_printf("/interface/%s/each-type-has-a-name-for-qt", interfaces[i].name);
                 g_autofree char *errors = g_strdup_printf("/interface/%s/errors-of-members-exist", interfaces[i].name);
 
                 g_test_add_data_func(vtable, &interfaces[i], test_vtable_is_the_xml);
                 g_test_add_data_func(comments, &interfaces[i], test_each_member_is_documented);
+                g_test_add_data_func(types, &interfaces[i], test_each_type_has_a_name_for_qt);
                 g_test_add_data_func(errors, &interfaces[i], test_errors_of_members_exist);
         }
         g_test_add_func("/interface/errors/are-listed", test_errors_are_listed);

@@ -16,12 +16,13 @@ static void start(Harness *h, const char *id, const char *input, const char *scr
 
 static void test_a_shell_on_a_terminal(Harness *h) {
         g_autoptr(Terminal) terminal = NULL;
-        g_autofree char *id = harness_id("attach");
+        g_autofree char *id = harness_id("attach"), *path = NULL;
 
         start(h, id, "terminal", "PS1='shell> ' exec sh -i");
         terminal = terminal_new(h, 101, 33, NULL, "attach", id, NULL);
-        terminal_wait(terminal, "Press Ctrl-]");
+        /* The size goes ahead of what is there to be read. */
         terminal_type(terminal, "stty size; tty\r");
+        terminal_wait(terminal, "Press Ctrl-]");
         terminal_wait(terminal, "33 101");
         terminal_wait(terminal, "/dev/pts/");
         /* What was typed comes back too; and who prints this is the process group in front, and is sent the signal. */
@@ -29,10 +30,13 @@ static void test_a_shell_on_a_terminal(Harness *h) {
         terminal_wait(terminal, "one");
         terminal_type(terminal, "\003");
         terminal_wait(terminal, "shell> ");
-        terminal_type(terminal, "\035");
+        /* What comes in one piece with it is sent. */
+        terminal_type(terminal, "echo la\"\"st\r\035");
         terminal_wait(terminal, "which goes on");
         g_assert_cmpint(terminal_wait_exit(terminal), ==, 0);
         terminal_assert_unchanged(terminal);
+        path = g_strconcat(RM_RUNTIME_PREFIX "/", id, NULL);
+        client_wait_text(h->client, path, "last");
 }
 
 static void test_coming_back_and_its_end(Harness *h) {

@@ -4,10 +4,12 @@
 
 #include "cli.h"
 
+#include <signal.h>
 #include <string.h>
 
 /* "ssh -xT [-p PORT] -- HOST COMMAND": the command goes to a shell, as one text. */
 static const char fake_ssh[] = "echo \"$*\" >>\"$0.log\"\n"
+                               "echo $$ >\"$0.pid\"\n"
                                "while [ $# -gt 0 ] && [ \"$1\" != -- ]; do shift; done\n"
                                "[ \"$2\" != far.example ] || { echo 'ssh: no way' >&2; exit 255; }\n"
                                "shift 2\n"
@@ -57,14 +59,44 @@ static void test_input(Harness *h) {
         g_assert_cmpint(terminal_wait_exit(terminal), ==, 0);
 }
 
+/* The terminal shows that what waits has begun to. */
+static void lose(Harness *h, Terminal *terminal, const char *begun) {
+        g_autofree char *pid_path = NULL, *pid = NULL, *text = NULL;
+
+        terminal_wait(terminal, begun);
+        pid_path = g_build_filename(h->directory, "programs", "ssh.pid", NULL);
+        g_assert_true(g_file_get_contents(pid_path, &pid, NULL, NULL));
+        g_assert_cmpint(kill((pid_t) g_ascii_strtoll(pid, NULL, 10), SIGKILL), ==, 0);
+        terminal_wait(terminal, "The connection to the bus was lost.");
+        g_assert_cmpint(terminal_wait_exit(terminal), ==, 1);
+        text = terminal_text(terminal);
+        g_assert_null(strstr(text, "can't be asked"));
+}
+
+/* Told once, whatever was waiting. */
+static void test_lost(Harness *h) {
+        g_autofree char *id = harness_id("waited");
+        g_autoptr(Terminal) wait = NULL, logs = NULL;
+
+        if (!prepare(h))
+                return;
+        g_free(client_start(h->client, "command", options_shell("echo hello; sleep 100", "{'Id': <%s>}", id)));
+        wait = terminal_new(h, 80, 24, NULL, "-H", "near.example", "--user", "wait", id, NULL);
+        lose(h, wait, "ready, ");
+        logs = terminal_new(h, 80, 24, NULL, "-H", "near.example", "--user", "logs", "-f", id, NULL);
+        lose(h, logs, "hello");
+}
+
 static void test_unreachable(Harness *h) {
-        g_autofree char *err = NULL, *odd = NULL;
+        g_autofree char *err = NULL, *port = NULL, *odd = NULL;
 
         if (!prepare(h))
                 return;
         err = cli_fails(h, 1, "-H", "far.example", "list", NULL);
         assert_contains(err, "ssh: no way\n");
         assert_contains(err, "The system bus of 'far.example' can't be reached. Does 'ssh far.example systemd-stdio-bridge --version' work");
+        port = cli_fails(h, 1, "--user", "-H", "far.example:2222", "list", NULL);
+        assert_contains(port, "The user's bus of 'far.example' can't be reached. Does 'ssh -p 2222 far.example systemctl --user' work");
         odd = cli_fails(h, 2, "--host=-oProxyCommand=true", "list", NULL);
         assert_contains(odd, "that is no name of a host");
 }
@@ -73,6 +105,7 @@ int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"a-host-is-asked-through-ssh", test_list},
                 {"input-where-no-pipe-can-be-passed", test_input},
+                {"a-connection-that-is-lost-is-told-once", test_lost},
                 {"a-host-that-can-not-be-reached", test_unreachable},
         };
 
