@@ -120,6 +120,24 @@ static void test_shell(Harness *h) {
         node_check_text(text, "asked to stop\n");
 }
 
+static void test_elixir(Harness *h) {
+        static const char name[] = "a\") IO.puts(\"x";
+        g_autofree char *path = NULL, *options = NULL, *text = NULL;
+
+        if (!has_program("elixir"))
+                return;
+        add_example(h, "hello.kind");
+        add_example(h, "hello.exs");
+        harness_start_daemon(h, NULL);
+        options = g_strdup_printf("{'Name': <'%s'>, 'Input': <'pipe'>}", name);
+        path = start_ready(h, "hello", options);
+        g_variant_unref(client_call(h->client, path, "WriteInput", g_variant_new("(^ay)", "good morning\n")));
+        node_wait_output(h->client, path, 1, "a\") IO.puts(\"x said: good morning\n");
+        stop(h, path, "{'ExitCode': <0>, 'StopStage': <'request'>}");
+        text = client_read_text(h->client, path);
+        node_check_text(text, "goodbye, a\") IO.puts(\"x\n");
+}
+
 static void test_line(Harness *h) {
         g_autofree char *page = NULL, *folder = NULL, *options = NULL, *path = NULL, *message = NULL;
 
@@ -160,7 +178,7 @@ static void test_page(Harness *h) {
                         g_error("docs/kinds.md doesn't show docs/examples/%s as it is", name);
                 n++;
         }
-        g_assert_cmpuint(n, ==, 7);
+        g_assert_cmpuint(n, ==, 9);
 }
 
 static char *kind_file(Harness *h, const char *name) {
@@ -233,7 +251,7 @@ static int run_check(const char *const *files, char **ret_output, char **ret_err
 }
 
 static void test_check(Harness *h) {
-        static const char *const examples[] = {"python", "lua", "shell", "web"};
+        static const char *const examples[] = {"python", "lua", "shell", "hello", "web"};
         g_autofree char *wrong = harness_add_file(h, "kinds/wrong.kind", "[Kind]\nExec=true\n\n[Handshake]\nType=handstand\n", 0644);
         g_autofree char *output = NULL, *errors = NULL, *expected = NULL;
 
@@ -257,6 +275,7 @@ int main(int argc, char *argv[]) {
                 {"the-Python-one-is-thirty-lines", test_python_is_short},
                 {"a-Lua-one-over-pipes", test_lua},
                 {"a-shell-one-with-systemd-notify", test_shell},
+                {"an-Elixir-script-whose-options-are-arguments", test_elixir},
                 {"one-that-is-ready-with-a-line-of-its-output", test_line},
                 {"the-page-shows-what-runs", test_page},
                 {"a-reload-picks-up-changes-and-touches-nothing-that-runs", test_reload},
