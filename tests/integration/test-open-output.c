@@ -159,7 +159,8 @@ static void test_the_daemon_goes_and_comes(Harness *h) {
         g_autoptr(Frames) frames = NULL, second = NULL;
 
         harness_start_daemon(h, NULL);
-        path = start_waiting(h->client, PRINT_MANY);
+        /* 8 bytes a line: none is cut between two writes. */
+        path = start_waiting(h->client, "seq -f %07.0f 1 300000");
         frames = open_frames(h->client, path, 0, OUTPUT_LOSSLESS);
         go_on(h->client, path);
         for (uint64_t i = 1; i <= 1000; i++)
