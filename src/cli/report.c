@@ -41,6 +41,10 @@ static char *say_timeout(const json_t *report) {
         return g_strdup(_("Its time was up (RuntimeMaxUSec), so it was stopped."));
 }
 
+static char *say_late(const json_t *report) {
+        return g_strdup(_("It was not ready in time (TimeoutHandshakeUSec), so it was stopped; --timeout-handshake= gives it longer."));
+}
+
 static char *say_stopped(const json_t *report) {
         const char *by = json_get_string(report, "RequestedBy", "");
 
@@ -55,30 +59,32 @@ static char *say_stopped(const json_t *report) {
 
 typedef struct Ending {
         const char *result;
+        const char *reason;                 /* NULL: any */
         int exit_code;                      /* if the report has no ExitCode or Signal that counts */
         bool own;                           /* its own exit status or signal counts */
         char *(*say)(const json_t *report); /* NULL: in the service's words */
 } Ending;
 
 static const Ending endings[] = {
-        {"success", EXIT_OK, false, say_success},
-        {"exit-code", EXIT_ERROR, true, say_exit_code},
-        {"signal", EXIT_SIGNAL, true, say_signal},
-        {"core-dump", EXIT_SIGNAL, true, say_core_dump},
-        {"oom-kill", EXIT_OUT_OF_MEMORY, false, say_oom_kill},
-        {"timeout", EXIT_RUNTIME_TIMEOUT, false, say_timeout},
-        {"start-failed", EXIT_START_FAILED, false, NULL},
-        {"setup-failed", EXIT_SETUP_FAILED, false, NULL},
-        {"handshake-failed", EXIT_HANDSHAKE_FAILED, false, NULL},
-        {"stopped", EXIT_STOPPED, false, say_stopped},
-        {"lost", EXIT_LOST, false, NULL},
+        {"success", NULL, EXIT_OK, false, say_success},
+        {"exit-code", NULL, EXIT_ERROR, true, say_exit_code},
+        {"signal", NULL, EXIT_SIGNAL, true, say_signal},
+        {"core-dump", NULL, EXIT_SIGNAL, true, say_core_dump},
+        {"oom-kill", NULL, EXIT_OUT_OF_MEMORY, false, say_oom_kill},
+        {"timeout", "handshake-deadline", EXIT_HANDSHAKE_FAILED, false, say_late},
+        {"timeout", NULL, EXIT_RUNTIME_TIMEOUT, false, say_timeout},
+        {"start-failed", NULL, EXIT_START_FAILED, false, NULL},
+        {"setup-failed", NULL, EXIT_SETUP_FAILED, false, NULL},
+        {"handshake-failed", NULL, EXIT_HANDSHAKE_FAILED, false, NULL},
+        {"stopped", NULL, EXIT_STOPPED, false, say_stopped},
+        {"lost", NULL, EXIT_LOST, false, NULL},
 };
 
 static const Ending *find_ending(const json_t *report) {
-        const char *result = json_get_string(report, "Result", "");
+        const char *result = json_get_string(report, "Result", ""), *reason = json_get_string(report, "Reason", "");
 
         for (size_t i = 0; i < ELEMENTSOF(endings); i++)
-                if (strcmp(endings[i].result, result) == 0)
+                if (strcmp(endings[i].result, result) == 0 && (!endings[i].reason || strcmp(endings[i].reason, reason) == 0))
                         return &endings[i];
         return NULL;
 }

@@ -170,10 +170,12 @@ void runtime_log_ended(const Runtime *runtime) {
                 {},
         };
         bool by_other = by_uid && report->requested_by_uid != runtime->options->uid;
+        const char *message = quotes_runtime(report) ? "Its end report says more." : report->message ?: "";
 
-        runtime_log(runtime, ends[report->result].priority, ends[report->result].message_id, more, "Runtime %s (%s) ended: %s (%s%s%s) %s%s", runtime->name,
+        /* Livebook's own words (connection timed out) are no sentence. */
+        runtime_log(runtime, ends[report->result].priority, ends[report->result].message_id, more, "Runtime %s (%s) ended: %s (%s%s%s): %s%s%s", runtime->name,
                     runtime->kind->name, result_to_string(report->result), reason_to_string(report->reason), by_other ? " by user " : "",
-                    by_other ? by_uid : "", quotes_runtime(report) ? "Its end report says more." : report->message, usage);
+                    by_other ? by_uid : "", message, g_str_has_suffix(message, ".") ? "" : ".", usage);
 }
 
 static const char *const warning_codes[_WARNING_MAX] = {

@@ -164,12 +164,26 @@ static void test_short_ids(Harness *h) {
         assert_contains(err, first);
 }
 
+/* It is another end than that of a runtime which ran for as long as it might. */
+static void test_not_ready_in_time(Harness *h) {
+        g_autofree char *late = NULL, *expired = NULL;
+
+        harness_add_kind(h, "late", "[Kind]\nExec=sleep 1000\n[Handshake]\nType=line\nLine=^never$\n");
+        harness_start_daemon(h, NULL);
+        g_free(client_start(h->client, "late", g_variant_new_parsed("{'Id': <'late'>, 'TimeoutHandshakeUSec': <uint64 100000>}")));
+        late = cli_fails(h, 72, "wait", "late", NULL);
+        assert_contains(late, "--timeout-handshake=");
+        g_free(client_start(h->client, "command", options_shell("exec sleep 1000", "{'Id': <'expired'>, 'RuntimeMaxUSec': <uint64 1000>}")));
+        expired = cli_fails(h, 73, "wait", "expired", NULL);
+        assert_contains(expired, "RuntimeMaxUSec");
+}
+
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"list-as-a-table-and-as-JSON", test_list},   {"status-of-one-and-of-several", test_status},
                 {"wait-exits-as-the-runtime-did", test_wait}, {"wait-goes-on-over-a-restart-of-the-service", test_wait_over_a_restart},
                 {"report-tells-how-it-ended", test_report},   {"report-of-what-runs-says-what-to-do", test_report_of_what_runs},
-                {"ids-may-be-shortened", test_short_ids},
+                {"ids-may-be-shortened", test_short_ids},     {"not-ready-in-time", test_not_ready_in_time},
         };
 
         return harness_main(argc, argv, "cli-ends", cases, G_N_ELEMENTS(cases));
