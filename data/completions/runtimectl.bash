@@ -27,6 +27,15 @@ _runtimectl_column() {
         runtimectl "$@" --no-legend --no-pager "${place[@]}" 2>/dev/null
 }
 
+# The options of a kind's own, which "kind" prints below one another: "--Name (text) ...".
+_runtimectl_kind_options() {
+        _runtimectl_column kind "$1" | sed -nE 's/^ +(--[[:alpha:]][[:alnum:]_-]*) \(.*/\1=/p'
+}
+
+_runtimectl_limits() {
+        runtimectl limit --help 2>/dev/null | sed -nE 's/^  ([A-Z][[:alpha:]]+) .*/\1=/p'
+}
+
 # "compgen -W" expands what it is given as a shell does: nothing that a service says gets there but what ids and kinds can be.
 _runtimectl_ids() {
         local column=1
@@ -58,7 +67,7 @@ _runtimectl_values() {
 }
 
 _runtimectl() {
-        local cur prev words cword verb= i values
+        local cur prev words cword verb= first= at=0 i values
         _init_completion -n = || return
 
         for ((i = 1; i < cword; i++)); do
@@ -66,7 +75,7 @@ _runtimectl() {
                         -H|-M|--host|--machine) ((i++)) ;;
                         --) return ;;
                         -*) ;;
-                        *) verb=${words[i]}; break ;;
+                        *) if [[ $verb ]]; then first=${words[i]}; break; fi; verb=${words[i]} at=$i ;;
                 esac
         done
 
@@ -81,7 +90,10 @@ _runtimectl() {
                 return
         fi
         if [[ $cur == -* ]]; then
-                mapfile -t COMPREPLY < <(compgen -W "$(_runtimectl_options ${verb:+"$verb"}) --help" -- "$cur")
+                values="$(_runtimectl_options ${verb:+"$verb"}) --help"
+                [[ $verb != start || ! $first ]] || values+=" $(_runtimectl_kind_options "$first")"
+                [[ $verb != limit ]] || values+=" $(_runtimectl_limits | sed 's/^/--/')"
+                mapfile -t COMPREPLY < <(compgen -W "$values" -- "$cur")
                 [[ ${#COMPREPLY[@]} -ne 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace
                 return
         fi
@@ -89,13 +101,19 @@ _runtimectl() {
                 '') values=$(_runtimectl_verbs) ;;
                 start|kinds) values=$(_runtimectl_kinds) ;;
                 kind)
-                        if [[ $prev == check || ${words[i + 1]} == check ]] && ((cword > i + 1)); then
+                        if [[ $prev == check || ${words[at + 1]} == check ]] && ((cword > at + 1)); then
                                 _filedir kind
                                 return
                         fi
                         values="check $(_runtimectl_kinds)"
                         ;;
                 list|reload|monitor|metrics|top) return ;;
+                limit)
+                        values=$(if [[ $first ]]; then _runtimectl_limits; else _runtimectl_ids; fi)
+                        # Readline replaces what is behind the "=" alone.
+                        [[ $cur != *=* ]] || return
+                        [[ ! $first ]] || compopt -o nospace
+                        ;;
                 *) values=$(_runtimectl_ids) ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$values" -- "$cur")

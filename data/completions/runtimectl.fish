@@ -14,7 +14,8 @@ function __runtimectl_place
     end
 end
 
-function __runtimectl_verb
+# The verb, and the words behind it that are no options.
+function __runtimectl_words
     set -l words (commandline -opc)
     set -l skip 0
     for word in $words[2..-1]
@@ -28,10 +29,19 @@ function __runtimectl_verb
             case '-*'
             case '*'
                 echo $word
-                return 0
         end
     end
-    return 1
+end
+
+function __runtimectl_verb
+    set -l words (__runtimectl_words)
+    and set -q words[1]
+    and echo $words[1]
+end
+
+# Whether there is a word behind the verb.
+function __runtimectl_has_word
+    test (count (__runtimectl_words)) -ge 2
 end
 
 function __runtimectl_no_verb
@@ -51,6 +61,16 @@ function __runtimectl_options
     runtimectl (__runtimectl_verb) --help 2>/dev/null | string replace -rf '^  (?:-[A-Za-z], )?(--[A-Za-z-]+=?)\S*(?: +(\S.*))?$' '$1\t$2' | string replace -r '^(--[A-Z][A-Za-z]*)\t' '$1=\t'
 end
 
+# The options of a kind's own, which "kind" prints below one another: "--Name (text) ...".
+function __runtimectl_kind_options
+    set -l words (__runtimectl_words)
+    runtimectl kind $words[2] --no-legend --no-pager (__runtimectl_place) 2>/dev/null | string replace -rf '^ +(--[A-Za-z][A-Za-z0-9_-]*) \([^)]*\) *(.*)$' '$1=\t$2'
+end
+
+function __runtimectl_limits
+    runtimectl limit --help 2>/dev/null | string replace -rf -- '^  ([A-Z][A-Za-z]+) +(.*)$' "$argv[1]\$1=\t\$2"
+end
+
 function __runtimectl_ids
     set -l place (__runtimectl_place)
     # The table of the system's service begins with the users.
@@ -66,6 +86,9 @@ end
 complete -c runtimectl -f
 complete -c runtimectl -n __runtimectl_no_verb -a '(__runtimectl_verbs)'
 complete -c runtimectl -n 'string match -q -- "-*" (commandline -ct)' -a '(__runtimectl_options)'
+complete -c runtimectl -n 'string match -q -- "-*" (commandline -ct); and __runtimectl_verb_is start; and __runtimectl_has_word' -a '(__runtimectl_kind_options)'
+complete -c runtimectl -n 'string match -q -- "-*" (commandline -ct); and __runtimectl_verb_is limit' -a '(__runtimectl_limits --)'
+complete -c runtimectl -n '__runtimectl_verb_is limit; and __runtimectl_has_word' -a '(__runtimectl_limits)'
 complete -c runtimectl -l json -x -a 'short pretty off'
 complete -c runtimectl -s H -l host -x -a '(__fish_print_hostnames)'
 complete -c runtimectl -s M -l machine -x -a '(machinectl list --full --no-legend --no-pager 2>/dev/null | awk "{ print \$1 }")'
@@ -78,4 +101,5 @@ complete -c runtimectl -n '__runtimectl_verb_is wait' -l until -x -a 'ready ende
 complete -c runtimectl -n '__runtimectl_verb_is kill' -l who -x -a 'main all'
 complete -c runtimectl -n '__runtimectl_verb_is kill' -s s -l signal -x -a 'SIGTERM SIGKILL SIGINT SIGHUP SIGQUIT SIGUSR1 SIGUSR2 SIGSTOP SIGCONT'
 complete -c runtimectl -n '__runtimectl_verb_is logs' -l stream -x -a 'setup stdout stderr'
-complete -c runtimectl -n 'not __runtimectl_no_verb; and not __runtimectl_verb_is start list kinds kind reload monitor metrics top' -a '(__runtimectl_ids)'
+complete -c runtimectl -n 'not __runtimectl_no_verb; and not __runtimectl_verb_is start list kinds kind reload monitor metrics top limit' -a '(__runtimectl_ids)'
+complete -c runtimectl -n '__runtimectl_verb_is limit; and not __runtimectl_has_word' -a '(__runtimectl_ids)'

@@ -24,6 +24,8 @@
 #define OUTPUT_SHARE 4U
 /* What has to be sent at once, as the rest of one that ends, is paid for by others, but not for long. */
 #define OUTPUT_DELAY_MAX_USEC (250 * USEC_PER_MSEC)
+/* Until what the bus or the keeper didn't take is tried again. */
+#define RETRY_USEC (100 * USEC_PER_MSEC)
 /* An end waits for subscribers that read: not for one that has been silent for so long, and for all of them no longer than this. */
 #define FINISH_SILENCE_USEC (1 * USEC_PER_SEC)
 #define FINISH_MAX_USEC (5 * USEC_PER_SEC)
@@ -67,41 +69,52 @@ static bool stream_is_blocked(const Stream *stream) {
         return peer_get_room(stream->peer) < LINES_OVERHEAD;
 }
 
-static void stream_send_dropped(Stream *stream, uint64_t first, uint64_t count) {
+static int stream_send_dropped(Stream *stream, uint64_t first, uint64_t count) {
         g_autoptr(sd_bus_message) message = NULL;
+        int r;
 
-        if (sd_bus_message_new_signal(stream->feed->bus->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputDropped") < 0 ||
-            sd_bus_message_append(message, "tt", first, count) < 0)
-                return;
-        if (sd_bus_send_to(stream->feed->bus->bus, message, peer_get_name(stream->peer), NULL) >= 0)
+        r = sd_bus_message_new_signal(stream->feed->bus->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputDropped");
+        if (r >= 0)
+                r = sd_bus_message_append(message, "tt", first, count);
+        if (r >= 0)
+                r = sd_bus_send_to(stream->feed->bus->bus, message, peer_get_name(stream->peer), NULL);
+        if (r >= 0)
                 peer_sent(stream->peer, LINES_OVERHEAD);
+        return r;
 }
 
-/* One batch: as many lines as are there and fit. Whatever the ring holds by now, the stream gets on: what can't be read is announced as dropped. */
+/* One batch: as many lines as are there and fit. Whatever the ring holds by now, the stream gets on: what can't be read is announced as dropped. Negative: it
+ * is where it was, or behind what was announced. */
 static int stream_send(Stream *stream) {
         const RingReader *ring = runtime_get_ring(stream->feed->runtime);
         uint64_t wanted = stream->cursor.number, last = ring_reader_last(ring), first;
         g_autoptr(sd_bus_message) message = NULL;
+        RingCursor cursor = stream->cursor;
         size_t room, size;
-        int r;
+        int n, r;
 
         r = sd_bus_message_new_signal(stream->feed->bus->bus, &message, stream->feed->path, RM_RUNTIME_INTERFACE, "OutputLines");
         if (r < 0)
                 return r;
         room = MIN_OF(peer_get_room(stream->peer), LIMIT_SIGNAL_BATCH);
-        r = lines_append(message, ring, &stream->cursor, LINES_TEXT | LINES_NO_GAP, UINT32_MAX, room, &size);
-        if (r <= 0)
-                stream->cursor = ring_cursor_after(MAX_OF(last, wanted));
-        first = r > 0 ? stream->cursor.number - (uint64_t) r : stream->cursor.number;
-        if (first > wanted)
-                stream_send_dropped(stream, wanted, first - wanted);
-        if (r <= 0)
-                return 0;
-        r = sd_bus_send_to(stream->feed->bus->bus, message, peer_get_name(stream->peer), NULL);
-        if (r < 0)
-                return r;
-        peer_sent(stream->peer, size);
-        return 1;
+        n = lines_append(message, ring, &cursor, LINES_TEXT | LINES_NO_GAP, UINT32_MAX, room, &size);
+        if (n <= 0)
+                cursor = ring_cursor_after(MAX_OF(last, wanted));
+        first = n > 0 ? cursor.number - (uint64_t) n : cursor.number;
+        if (first > wanted) {
+                r = stream_send_dropped(stream, wanted, first - wanted);
+                if (r < 0)
+                        return r;
+                stream->cursor = ring_cursor_after(first - 1);
+        }
+        if (n > 0) {
+                r = sd_bus_send_to(stream->feed->bus->bus, message, peer_get_name(stream->peer), NULL);
+                if (r < 0)
+                        return r;
+                peer_sent(stream->peer, size);
+        }
+        stream->cursor = cursor;
+        return n > 0;
 }
 
 /* Whether it has caught up. If not, it waits for its window, or wants to go on at a time: next is the earliest of those. */
@@ -119,8 +132,10 @@ static bool stream_pump(Stream *stream, uint64_t now, uint64_t *next) {
                         return false;
                 }
                 from = cpu_usec();
-                if (stream_send(stream) < 0)
+                if (stream_send(stream) < 0) {
+                        *next = MIN_OF(*next, now + RETRY_USEC);
                         return false;
+                }
                 bus->output_usec = MIN_OF(MAX_OF(bus->output_usec, now) + OUTPUT_SHARE * (cpu_usec() - from), now + OUTPUT_DELAY_MAX_USEC);
                 stream->next_usec = MAX_OF(bus->output_usec, now + BATCH_USEC);
         }
@@ -171,8 +186,8 @@ void feed_pump(Feed *feed) {
                 return;
         }
         feed_set_timer(feed, next == UINT64_MAX ? 0 : next);
-        if (after != UINT64_MAX && next == UINT64_MAX)
-                runtime_watch_output(feed->runtime, after);
+        if (after != UINT64_MAX && next == UINT64_MAX && runtime_watch_output(feed->runtime, after) < 0)
+                feed_set_timer(feed, now + RETRY_USEC);
 }
 
 bool feed_finish(Feed *feed) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/format.h"
+#include "cli/hints.h"
 #include "cli/json.h"
 #include "cli/kinds.h"
 #include "util/names.h"
@@ -309,6 +310,7 @@ int client_fail(const sd_bus_error *error, int r) {
                 cli_error(_("The Runtime Manager answered with the error %s."), error->name);
         else
                 cli_error(_("The Runtime Manager can't be asked: %s."), g_strerror(r < 0 ? -r : r));
+        hints_print(error->name, error->message);
         return known && known->meaning == MEANING_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_ERROR;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/facts.h"
 #include "cli/format.h"
 #include "cli/json.h"
 #include "cli/records.h"
@@ -39,15 +40,15 @@ static char *show_value(const json_t *value) {
         return g_strdup(dump ?: "?");
 }
 
-static char *show_members(const json_t *object) {
+static char *show_members(const json_t *object, char *(*show_known)(const char *key, const json_t *value)) {
         GString *text = g_string_new(NULL);
         const char *key;
         json_t *value;
 
         json_object_foreach((json_t *) object, key, value) {
-                g_autofree char *shown = show_value(value);
+                g_autofree char *known = show_known ? show_known(key, value) : NULL, *shown = known ? NULL : show_value(value);
 
-                g_string_append_printf(text, "%s%s=%s", text->len > 0 ? " " : "", key, shown);
+                g_string_append_printf(text, "%s%s=%s", text->len > 0 ? " " : "", key, known ?: shown);
         }
         return g_string_free(text, FALSE);
 }
@@ -70,7 +71,7 @@ static char *say_progress(const json_t *arguments) {
 }
 
 static char *say_handshake(const json_t *arguments) {
-        g_autofree char *details = show_members(json_object_get(arguments, "details"));
+        g_autofree char *details = show_members(json_object_get(arguments, "details"), NULL);
 
         return g_strdup_printf(_("handshake completed: %s"), details);
 }
@@ -98,7 +99,7 @@ static char *say_ended(const json_t *arguments) {
 }
 
 static char *say_properties(const json_t *arguments) {
-        return show_members(json_object_get(arguments, "changed"));
+        return show_members(json_object_get(arguments, "changed"), facts_property);
 }
 
 static char *say_service(const json_t *arguments) {
@@ -219,7 +220,7 @@ void event_print(const json_t *event) {
                 print_lines(id, json_object_get(arguments, "lines"));
                 return;
         }
-        said = type && type->say ? type->say(arguments) : show_members(arguments);
+        said = type && type->say ? type->say(arguments) : show_members(arguments, NULL);
         text = type && type->say && type->color != COLOR_DIM ? g_strdup(said) : g_strdup_printf("%s %s", member, said);
         print_line(json_get_u64(event, "Timestamp", 0), id, type ? type->color : COLOR_NONE, text);
 }

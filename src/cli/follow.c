@@ -360,7 +360,12 @@ static void follow_stop(Follow *follow, int signal) {
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
-        follow_stop(userdata, (int) info->ssi_signo);
+        const Follow *follow = userdata;
+
+        if (follow->options->leaves)
+                follow_exit(userdata, EXIT_SIGNAL + (int) info->ssi_signo);
+        else
+                follow_stop(userdata, (int) info->ssi_signo);
         return 0;
 }
 
@@ -415,7 +420,7 @@ static int follow_attach(Follow *follow) {
         } else if (follow->options->input)
                 follow->input = input_new(follow->event, follow->bus, follow->target->path, follow->options->input_terminal, on_input_refused, follow);
         (void) signal(SIGPIPE, SIG_IGN);
-        for (size_t i = 0; follow->options->owned && i < ELEMENTSOF(stop_signals); i++) {
+        for (size_t i = 0; (follow->options->owned || follow->options->leaves) && i < ELEMENTSOF(stop_signals); i++) {
                 r = sd_event_add_signal(follow->event, NULL, stop_signals[i], on_signal, follow);
                 if (r < 0)
                         return r;

@@ -30,9 +30,10 @@ typedef struct FollowOptions {
         bool quiet;
         /* We stand for the runtime: a signal that would end us stops it, and we wait for its end; a second one ends us. */
         bool owned;
+        bool leaves; /* a signal that would end us leaves the runtime, which goes on; for terminals, the console hears them */
 } FollowOptions;
 
-/* For owned runtimes, called before the start: from now on the signals wait for follow_run(). */
+/* For runtimes that are owned or left: from now on the signals wait for follow_run(). The former call it before the start. */
 void follow_block_signals(void);
 
 /* An exit code; what went wrong has been said. ret_report (may be NULL) is set, at EXIT_OK, when the end has been seen; the

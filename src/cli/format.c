@@ -188,6 +188,60 @@ static void print_spaces(unsigned n) {
                 putchar(' ');
 }
 
+/* All 0 if there is none. */
+static struct winsize terminal_size(void) {
+        struct winsize size = {};
+
+        /* A pager has stdout, and the terminal is then where we complain. */
+        if (pager_is_terminal() && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
+                (void) ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        return size;
+}
+
+static unsigned terminal_width(void) {
+        return terminal_size().ws_col ?: UINT_MAX;
+}
+
+/* Whether a line may end before this character. Scripts without spaces have wide characters. */
+static bool is_break(gunichar before, gunichar c) {
+        return c == ' ' || (before != ' ' && (g_unichar_iswide(before) || g_unichar_iswide(c)) && !g_unichar_ispunct(c));
+}
+
+/* The end of what fits into so many columns; a word that is longer goes over. */
+static const char *find_line_end(const char *text, unsigned columns) {
+        const char *end = NULL, *p = text;
+        unsigned width = 0;
+        gunichar before = ' ';
+
+        for (; *p; p = g_utf8_next_char(p)) {
+                gunichar c = g_utf8_get_char(p);
+
+                if (p > text && is_break(before, c))
+                        end = p;
+                width += char_width(c);
+                if (width > columns && end)
+                        return end;
+                before = c;
+        }
+        return p;
+}
+
+void format_print_wrapped(const char *text, unsigned column, unsigned indent) {
+        unsigned columns = terminal_width();
+
+        for (;;) {
+                const char *end = find_line_end(text, columns > column ? columns - column : 1);
+
+                printf("%.*s", (int) (end - text), text);
+                text = end + strspn(end, " ");
+                if (*text == '\0')
+                        return;
+                putchar('\n');
+                print_spaces(indent);
+                column = indent;
+        }
+}
+
 void format_print_name(const char *name) {
         print_spaces(FACT_COLUMNS - MIN(FACT_COLUMNS, text_width(name)));
         printf("%s:", name);
@@ -199,7 +253,9 @@ void format_print_fact(const char *name, const char *value) {
         if (!*text)
                 return;
         format_print_name(name);
-        printf(" %s\n", text);
+        putchar(' ');
+        format_print_wrapped(text, FACT_COLUMNS + 2, FACT_COLUMNS + 2);
+        putchar('\n');
 }
 
 static bool stdout_has_color(void) {
@@ -305,20 +361,6 @@ void table_add(Table *table, const char *cell) {
 
 void table_align_right(Table *table, unsigned column) {
         table->right[column] = true;
-}
-
-/* All 0 if there is none. */
-static struct winsize terminal_size(void) {
-        struct winsize size = {};
-
-        /* A pager has stdout, and the terminal is then where we complain. */
-        if (pager_is_terminal() && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
-                (void) ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-        return size;
-}
-
-static unsigned terminal_width(void) {
-        return terminal_size().ws_col ?: UINT_MAX;
 }
 
 unsigned format_terminal_lines(void) {

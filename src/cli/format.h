@@ -31,11 +31,15 @@ char *format_size(uint64_t bytes);
 /* Appends text and the spaces that make it `columns` wide, at least one. */
 void format_pad(GString *line, const char *text, unsigned columns);
 
+/* On stdout, where `column`s of the line are taken: what doesn't fit a terminal goes on in further lines, `indent` columns from the left. The text is harmless.
+ */
+void format_print_wrapped(const char *text, unsigned column, unsigned indent);
+
 /* How wide the names of facts are; longer ones push what they name to the right, which a test of the translations finds. */
 #define FACT_COLUMNS 12U
 /* "        Name:" on stdout, for a value that is printed next. */
 void format_print_name(const char *name);
-/* "        Name: value"; nothing for an empty value. */
+/* "        Name: value", wrapped; nothing for an empty value. */
 void format_print_fact(const char *name, const char *value);
 /* The same for a file: one of this machine, if `here`, can be opened from terminals that know links. */
 void format_print_file(const char *name, const char *path, bool here);

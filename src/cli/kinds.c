@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/client.h"
+#include "cli/hints.h"
 #include "cli/json.h"
 #include "util/names.h"
 
@@ -53,8 +54,13 @@ json_t *kinds_find(const json_t *kinds, const char *name) {
         size_t i;
 
         json_array_foreach(kinds, i, kind) if (g_str_equal(json_get_string(kind, "Name", ""), name)) return kind;
-        cli_error(_("There is no kind '%s'. 'runtimectl kinds' lists those there are."), name);
+        kinds_tell_missing(name);
         return NULL;
+}
+
+void kinds_tell_missing(const char *name) {
+        cli_error(_("There is no kind '%s'."), name);
+        hints_print(RM_ERROR_NO_SUCH_KIND, NULL);
 }
 
 const char *kinds_text(const char *text) {

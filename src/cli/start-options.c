@@ -174,6 +174,10 @@ void start_options_add_word(StartOptions *options, const char *word) {
                 option->bare = true;
 }
 
+bool start_options_is_empty(const StartOptions *options) {
+        return options->options->len == 0;
+}
+
 bool start_options_need_kind(const StartOptions *options) {
         for (unsigned i = 0; i < options->options->len; i++)
                 if (!((const StartOption *) options->options->pdata[i])->type)
@@ -181,12 +185,17 @@ bool start_options_need_kind(const StartOptions *options) {
         return false;
 }
 
+static bool is_limit(const StartOption *option) {
+        const CommonOption *common = find_common(option->name);
+
+        return common && common->limit;
+}
+
 const char *start_options_find_fixed(const StartOptions *options) {
         for (unsigned i = 0; i < options->options->len; i++) {
                 const StartOption *option = options->options->pdata[i];
-                const CommonOption *common = find_common(option->name);
 
-                if (!common || !common->limit)
+                if (!is_limit(option))
                         return option->word;
         }
         return NULL;
@@ -426,6 +435,8 @@ static int append_option(const StartOption *option, sd_bus_message *message, cha
                 *ret_problem = g_strdup_printf(_("%s=%s: there is no such variable here; write NAME=VALUE."), option->word, bad);
         else if (r == -EOPNOTSUPP)
                 *ret_problem = g_strdup_printf(_("%s has the type %s, which this program can't write."), option->word, option->type);
+        else if (r == -EINVAL && *bad == '\0' && is_limit(option))
+                *ret_problem = g_strdup_printf(_("%s= has no value; 'infinity' takes the limit away."), option->word);
         else if (r == -EINVAL)
                 *ret_problem = g_strdup_printf(_("%s=%s: that is not %s."), option->word, bad, describe_type(option));
         if (*ret_problem)
@@ -459,10 +470,19 @@ char *start_options_help(void) {
         return g_string_free(text, FALSE);
 }
 
+char *start_options_limits(void) {
+        GString *names = g_string_new(NULL);
+
+        for (size_t i = 0; i < ELEMENTSOF(common_options); i++)
+                if (common_options[i].limit)
+                        g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", common_options[i].name);
+        return g_string_free(names, FALSE);
+}
+
 char *start_options_limits_help(void) {
         GString *text =
                 /* xgettext:no-c-format */
-                g_string_new(_("The limits, as KEY=VALUE; 'infinity' takes one away. memory-max=512M, cpu-quota=50% and the like are understood too:\n"));
+                g_string_new(_("The limits, as KEY=VALUE; 'infinity' takes one away. memory-max=512M, --cpu-quota=50% and the like are understood too:\n"));
 
         append_help(text, true);
         return g_string_free(text, FALSE);

@@ -25,6 +25,7 @@ void start_options_add_word(StartOptions *options, const char *word);
 /* A further value for the option of this very name. */
 void start_options_add(StartOptions *options, const char *name, const char *value);
 
+bool start_options_is_empty(const StartOptions *options);
 /* Whether some option isn't in the common table, so that the kind must be known. */
 bool start_options_need_kind(const StartOptions *options);
 /* Gives each option its full name and type. `kind` is the kind's dictionary of ListKinds, or NULL. False with a sentence. */
@@ -41,4 +42,6 @@ const char *const *start_options_reserved(void);
 
 /* The common options with their meanings, and the limits among them, for --help. */
 char *start_options_help(void);
+/* The names of the limits, for messages. */
+char *start_options_limits(void);
 char *start_options_limits_help(void);

@@ -29,19 +29,38 @@ static int choose(sd_bus *bus, const Target *target, FollowOptions *options) {
         options->input = !options->terminal && strcmp(input, "null") != 0;
         options->input_terminal = options->input && strcmp(input, "terminal") == 0;
         if (strcmp(input, "null") == 0 && !options->quiet)
-                cli_error(_("The runtime %s has no input; here is its output."), target->id);
-        options->split = !options->terminal;
+                cli_error(_("The runtime %s has no input; here is its output, and Ctrl-C leaves it. To type to it, start it with --Input=pipe or "
+                            "--Input=terminal."),
+                          target->id);
+        options->leaves = options->split = !options->terminal;
         options->harmless = !options->terminal && isatty(STDOUT_FILENO);
         return EXIT_OK;
 }
 
-static int leave(const Target *target, const FollowOptions *options, const json_t *report) {
+static void tell_entered(const Target *target, const FollowOptions *options) {
+        if (options->quiet)
+                return;
+        if (options->terminal)
+                cli_error(_("Attached to the runtime %s. Press Ctrl-] to leave it."), target->id);
+        else if (options->input && isatty(STDIN_FILENO))
+                cli_error(_("Attached to the runtime %s. It reads the lines you type, and Ctrl-D ends them. Press Ctrl-C to leave it."), target->id);
+}
+
+static bool is_left_by_signal(int r) {
+        /* Who doesn't read us any more doesn't want to hear of it. */
+        return r > EXIT_SIGNAL && r != EXIT_SIGNAL + SIGPIPE;
+}
+
+/* `r`: as follow_run() has it, which has told what went wrong. */
+static int leave(const Target *target, const FollowOptions *options, int r, const json_t *report) {
         g_autofree char *sentence = NULL;
 
+        if (r != EXIT_OK && !is_left_by_signal(r))
+                return r;
         if (!report) {
                 if (!options->quiet)
                         cli_error(_("Left the runtime %s, which goes on; 'runtimectl attach %s' comes back."), target->id, target->id);
-                return EXIT_OK;
+                return r;
         }
         sentence = report_sentence(report);
         if (!options->quiet)
@@ -49,19 +68,16 @@ static int leave(const Target *target, const FollowOptions *options, const json_
         return report_exit_code(report);
 }
 
-/* Of which the event loop hears; those that end us too, where there is a terminal to be put back. */
+/* Of which the event loop hears, with those that end us. */
 static void block_signals(bool terminal) {
         sigset_t mask;
 
+        follow_block_signals();
+        if (!terminal)
+                return;
         sigemptyset(&mask);
-        sigaddset(&mask, SIGCHLD);
-        if (terminal) {
-                sigaddset(&mask, SIGWINCH);
-                sigaddset(&mask, SIGINT);
-                sigaddset(&mask, SIGTERM);
-                sigaddset(&mask, SIGHUP);
-                sigaddset(&mask, SIGQUIT);
-        }
+        sigaddset(&mask, SIGWINCH);
+        sigaddset(&mask, SIGQUIT);
         (void) sigprocmask(SIG_BLOCK, &mask, NULL);
 }
 
@@ -83,13 +99,12 @@ static int attach(const Cli *cli, const char *word, int n_lines, FollowOptions *
         if (r < 0)
                 return client_fail(&error, r);
         block_signals(options->terminal);
-        if (options->terminal && !options->quiet)
-                cli_error(_("Attached to the runtime %s. Press Ctrl-] to leave it."), target.id);
+        tell_entered(&target, options);
         r = follow_run(bus, &target, options, &report);
-        if (options->terminal)
-                /* What the runtime has printed last may not have ended its line. */
+        if (options->terminal || (is_left_by_signal(r) && isatty(STDERR_FILENO)))
+                /* What the runtime has printed last, or the terminal for Ctrl-C, may not have ended its line. */
                 fputs("\n", stderr);
-        return r == EXIT_OK ? leave(&target, options, report) : r;
+        return leave(&target, options, r, report);
 }
 
 int verb_attach(Cli *cli, const Verb *verb, int argc, char **argv) {

@@ -20,6 +20,9 @@
 #include "cli/start-options.h"
 #include "core/kind.h"
 
+/* Below the values of facts. */
+#define OPTION_COLUMN ((int) FACT_COLUMNS + 2)
+
 static json_t *check_file(const char *path) {
         g_autoptr(Kind) kind = NULL;
         g_autofree char *error = NULL;
@@ -108,7 +111,9 @@ static void print_option(const json_t *option) {
                 g_string_append_printf(line, "%s%s", i == 0 ? _("; one of: ") : ", ", one);
         }
         text = format_harmless(line->str);
-        printf("%*s%s\n", (int) FACT_COLUMNS + 2, "", text);
+        printf("%*s", OPTION_COLUMN, "");
+        format_print_wrapped(text, OPTION_COLUMN, OPTION_COLUMN + 4);
+        putchar('\n');
         g_string_free(line, TRUE);
 }
 

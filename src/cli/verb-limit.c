@@ -8,6 +8,7 @@
 
 #include "cli/client.h"
 #include "cli/json.h"
+#include "cli/option-words.h"
 #include "cli/start-options.h"
 #include "util/names.h"
 
@@ -41,6 +42,12 @@ static int print_limits(sd_bus *bus, const Target *target, CliJson mode) {
         return EXIT_OK;
 }
 
+static int tell_no_limit(const Verb *verb, const char *word) {
+        g_autofree char *limits = start_options_limits();
+
+        return cli_usage_error(verb, _("There is no limit '%s'. There are %s."), word, limits);
+}
+
 int verb_limit(Cli *cli, const Verb *verb, int argc, char **argv) {
         g_autoptr(StartOptions) limits = start_options_new();
         g_autofree char *help = start_options_limits_help(), *more = NULL;
@@ -50,13 +57,16 @@ int verb_limit(Cli *cli, const Verb *verb, int argc, char **argv) {
         int r;
 
         more = g_strconcat(help, "\n", cli_common_exit_codes_help(), NULL);
-        if (!cli_parse(cli, verb, NULL, more, 2, -1, &argc, &argv))
+        (void) option_words_take(NULL, limits, &argc, argv);
+        if (!cli_parse(cli, verb, NULL, more, 1, -1, &argc, &argv))
                 return EXIT_USAGE;
         for (char **word = argv + 2; *word; word++)
                 start_options_add_word(limits, *word);
+        if (start_options_is_empty(limits))
+                return cli_usage_error(verb, _("Too few arguments: it is 'runtimectl %s %s'."), verb->name, _(verb->parameters));
         fixed = start_options_find_fixed(limits);
         if (fixed)
-                return cli_usage_error(verb, _("There is no limit '%s'."), fixed);
+                return tell_no_limit(verb, fixed);
         r = client_open(cli, &bus);
         if (r == EXIT_OK)
                 r = client_find(bus, argv[1], &target);

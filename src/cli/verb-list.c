@@ -137,6 +137,17 @@ static int list(Cli *cli, const ListFilter *filter) {
         return EXIT_OK;
 }
 
+/* No error to the service, which may be newer; but what is mistyped lists nothing, and looks as if there was nothing. */
+static int check_state(const Verb *verb, const char *state) {
+        static const char *const states[] = {"starting", "preparing", "connecting", "initializing", "ready", "stopping", "ended", NULL};
+        g_autofree char *list = NULL;
+
+        if (!state || g_strv_contains(states, state))
+                return EXIT_OK;
+        list = g_strjoinv(", ", (char **) states);
+        return cli_usage_error(verb, _("--state=%s: the states are %s."), state, list);
+}
+
 int verb_list(Cli *cli, const Verb *verb, int argc, char **argv) {
         _cleanup_(filter_clear) ListFilter filter = {};
         const GOptionEntry entries[] = {
@@ -151,5 +162,7 @@ int verb_list(Cli *cli, const Verb *verb, int argc, char **argv) {
         for (char **label = filter.labels; label && *label; label++)
                 if (!strchr(*label, '='))
                         return cli_usage_error(verb, _("--label=%s: that is not KEY=VALUE."), *label);
+        if (check_state(verb, filter.state) != EXIT_OK)
+                return EXIT_USAGE;
         return list(cli, &filter);
 }

@@ -7,12 +7,12 @@
 
 #include "cli/cli.h"
 
-#include <string.h>
-
 #include "cli/client.h"
 #include "cli/follow.h"
 #include "cli/format.h"
 #include "cli/json.h"
+#include "cli/kinds.h"
+#include "cli/option-words.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 #include "cli/start-options.h"
@@ -39,49 +39,15 @@ static void start_clear(Start *start) {
         g_free(start->user);
 }
 
-/* The entry whose option `word` ("--name", "--name=value") is. */
-static const GOptionEntry *find_entry(const GOptionEntry *entries, const char *word) {
-        const char *name = word + strlen("--");
-        size_t length = strcspn(name, "=");
-
-        for (; entries->long_name; entries++)
-                if (strlen(entries->long_name) == length && memcmp(entries->long_name, name, length) == 0)
-                        return entries;
-        return NULL;
-}
-
-static bool takes_next_word(const GOptionEntry *entry, const char *word) {
-        return !strchr(word, '=') && entry->arg != G_OPTION_ARG_NONE && !(entry->flags & (G_OPTION_FLAG_NO_ARG | G_OPTION_FLAG_OPTIONAL_ARG));
-}
-
-/* Leaves in argv what is GOption's, and takes the options of the runtime and what is behind "--". */
+/* What is behind "--" is the runtime's. */
 static void split_words(Start *start, const GOptionEntry *entries, int *argc, char **argv) {
-        int kept = 1;
+        int end = option_words_take(entries, start->options, argc, argv);
 
-        for (int i = 1; i < *argc; i++) {
-                const GOptionEntry *entry;
-
-                if (strcmp(argv[i], "--") == 0) {
-                        start->argv = argv + i + 1;
-                        break;
-                }
-                if (!g_str_has_prefix(argv[i], "--") || strcmp(argv[i], "--help") == 0) {
-                        argv[kept++] = argv[i];
-                        continue;
-                }
-                entry = find_entry(entries, argv[i]) ?: find_entry(cli_common_entries(), argv[i]);
-                if (!entry)
-                        start_options_add_word(start->options, argv[i]);
-                else {
-                        bool next = takes_next_word(entry, argv[i]) && i + 1 < *argc;
-
-                        argv[kept++] = argv[i];
-                        if (next)
-                                argv[kept++] = argv[++i];
-                }
-        }
-        *argc = kept;
-        argv[kept] = NULL;
+        if (end == *argc)
+                return;
+        start->argv = argv + end + 1;
+        argv[end] = NULL;
+        *argc = end;
 }
 
 static bool parse_words(Start *start, int argc, char **argv) {
@@ -138,7 +104,7 @@ static int read_kind(Start *start, sd_bus *bus, json_t **ret) {
                 *ret = json_incref(json_array_get(entry, 1));
                 return EXIT_OK;
         }
-        cli_error(_("There is no kind '%s'. 'runtimectl kinds' lists those there are."), start->kind);
+        kinds_tell_missing(start->kind);
         return EXIT_NOT_FOUND;
 }
 
@@ -156,6 +122,12 @@ static void add_shortcuts(Start *start) {
                 start_options_add(start->options, words, *p);
 }
 
+static void print_options_hint(const Start *start) {
+        g_autofree char *kind = format_harmless(start->kind);
+
+        fprintf(stderr, _("'runtimectl kind %s' shows the options of this kind, 'runtimectl start --help' those of all kinds.\n"), kind);
+}
+
 static int make_call(Start *start, sd_bus *bus, sd_bus_message **ret) {
         _cleanup_message_ sd_bus_message *message = NULL;
         _cleanup_json_ json_t *kind = NULL;
@@ -167,8 +139,11 @@ static int make_call(Start *start, sd_bus *bus, sd_bus_message **ret) {
                 if (r != EXIT_OK)
                         return r;
         }
-        if (!start_options_resolve(start->options, kind, &problem))
-                return cli_usage_error(start->verb, "%s", problem);
+        if (!start_options_resolve(start->options, kind, &problem)) {
+                cli_error("%s", problem);
+                print_options_hint(start);
+                return EXIT_USAGE;
+        }
         r = sd_bus_message_new_method_call(bus, &message, RM_BUS_NAME, RM_OBJECT_PATH, RM_MANAGER_INTERFACE, "StartRuntime");
         if (r >= 0)
                 r = sd_bus_message_append(message, "s", start->kind);

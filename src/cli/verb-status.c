@@ -5,10 +5,10 @@
 #include "cli/cli.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/client.h"
+#include "cli/facts.h"
 #include "cli/format.h"
 #include "cli/json.h"
 #include "cli/kinds.h"
@@ -24,15 +24,6 @@ typedef struct Status {
         unsigned n_shown;
         json_t *kinds; /* read when first needed */
 } Status;
-
-static char *left_until(uint64_t monotonic_usec) {
-        struct timespec now;
-        uint64_t now_usec;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / NSEC_PER_USEC;
-        return format_span(monotonic_usec > now_usec ? monotonic_usec - now_usec : 0);
-}
 
 static void print_fact(const char *name, const char *format, ...) _printf_(2, 3);
 static void print_fact(const char *name, const char *format, ...) {
@@ -62,7 +53,7 @@ static void print_state(const json_t *facts) {
         if (since > 0)
                 printf(key ? _(" since %s; %s") : _("; started %s; %s"), when, ago);
         if (deadline != USEC_INFINITY && strcmp(state, "ended") != 0) {
-                g_autofree char *left = left_until(deadline);
+                g_autofree char *left = format_span(facts_usec_until(deadline));
 
                 printf(_("; %s left for this"), left);
         }
@@ -80,31 +71,10 @@ static void print_labels(const json_t *facts) {
         g_string_free(text, TRUE);
 }
 
-static char *format_limit(const char *key, const json_t *value) {
-        char buffer[G_ASCII_DTOSTR_BUF_SIZE];
-        uint64_t number = json_is_integer(value) ? (uint64_t) json_integer_value(value) : UINT64_MAX;
-        g_autofree char *amount = g_str_has_prefix(key, "Memory") ? format_size(number)
-                                  : number == UINT64_MAX          ? g_strdup("infinity")
-                                                                  : g_strdup_printf("%" G_GUINT64_FORMAT, number);
-
-        /* As it was asked for, and as systemctl shows it. */
-        if (g_str_equal(key, "CPUQuotaPerSecUSec") && number != UINT64_MAX)
-                return g_strdup_printf("CPUQuota=%s%%", g_ascii_formatd(buffer, sizeof(buffer), "%g", (double) number / (double) (USEC_PER_SEC / 100)));
-        return g_strdup_printf("%s=%s", key, amount);
-}
-
 static void print_limits(const json_t *facts) {
-        GString *text = g_string_new(NULL);
-        const char *key;
-        json_t *value;
+        g_autofree char *text = facts_limits(json_object_get(facts, "Limits"));
 
-        json_object_foreach(json_object_get(facts, "Limits"), key, value) {
-                g_autofree char *limit = format_limit(key, value);
-
-                g_string_append_printf(text, "%s%s", text->len > 0 ? ", " : "", limit);
-        }
-        format_print_fact(_("Limits"), text->str);
-        g_string_free(text, TRUE);
+        format_print_fact(_("Limits"), text);
 }
 
 static void print_usage(const json_t *usage) {

@@ -219,6 +219,17 @@ static void show(Top *top) {
         fflush(stdout);
 }
 
+/* Who asked for so many refreshes goes on to read the last. */
+static void leave_last(const Top *top) {
+        g_autoptr(GPtrArray) rows = sorted_rows(top);
+
+        if (!top->cli->no_legend) {
+                print_sums(top, rows);
+                putchar('\n');
+        }
+        print_table(top, rows, rows->len);
+}
+
 static void top_exit(Top *top, int code) {
         (void) sd_event_exit(top->event, code);
 }
@@ -252,13 +263,12 @@ static void on_round(void *userdata) {
 
         top->failed = false;
         top->n_rounds++;
-        /* Rates take two rounds. A terminal shows what there is, a script gets what it asked for. */
-        if (!top->batch || top->n_rounds > 1) {
+        /* Rates take two rounds. A terminal shows what there is until then, a script gets what it asked for. */
+        if (!top->batch || top->n_rounds > 1)
                 show(top);
-                if (top->iterations > 0 && --top->iterations == 0) {
-                        top_exit(top, EXIT_OK);
-                        return;
-                }
+        if (top->n_rounds > 1 && top->iterations > 0 && --top->iterations == 0) {
+                top_exit(top, EXIT_OK);
+                return;
         }
         wait_for_next(top);
 }
@@ -357,6 +367,8 @@ static int top_run(Top *top) {
                 r = sd_event_loop(top->event);
         }
         screen_leave();
+        if (r == EXIT_OK && !top->batch && top->iterations == 0)
+                leave_last(top);
         return r < 0 ? client_fail(&SD_BUS_ERROR_NULL, r) : r;
 }
 

@@ -374,9 +374,8 @@ void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned k
         runtime_announce(runtime);
 }
 
-void runtime_watch_output(Runtime *runtime, uint64_t after) {
-        if (runtime->link)
-                (void) keeper_link_watch(runtime->link, after);
+int runtime_watch_output(Runtime *runtime, uint64_t after) {
+        return runtime->link ? keeper_link_watch(runtime->link, after) : 0;
 }
 
 void runtime_set_again(Runtime *runtime, bool again) {

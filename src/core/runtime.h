@@ -149,8 +149,8 @@ int runtime_output_open(Runtime *runtime, uint64_t after, uint32_t flags, Keeper
 int runtime_set_limits(Runtime *runtime, const LimitSet *limits, unsigned keys, ScopeLimitsFunc done, void *userdata, sd_bus_error *reterr);
 /* To be called when they are set for the unit: sets what is the payload's. */
 void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned keys);
-/* Asks for one on_output() when there is a line after that number. */
-void runtime_watch_output(Runtime *runtime, uint64_t after);
+/* Asks for one on_output() when there is a line after that number. Negative: the keeper could not be asked. */
+int runtime_watch_output(Runtime *runtime, uint64_t after);
 
 /* Whether it is to be started again when it has ended; kept for the owner, over restarts of the daemon too. */
 void runtime_set_again(Runtime *runtime, bool again);

@@ -20,6 +20,7 @@ struct Runtime {
         RingReader ring;
         int ring_fd;
         unsigned looks; /* at the ring, until a line comes by itself; 0: none will */
+        unsigned watches_refused;
         uid_t stopped_by;
 };
 
@@ -160,6 +161,14 @@ void fake_runtime_set_state(Runtime *runtime, RuntimeState state) {
 void fake_runtime_print(Runtime *runtime, const char *text) {
         (void) ring_append(&runtime->writer, RING_STREAM_STDOUT, 0, 1, text, strlen(text));
         runtime->manager->handler->runtime.on_output(runtime->manager->userdata, runtime);
+}
+
+void fake_runtime_print_unheard(Runtime *runtime, const char *text) {
+        (void) ring_append(&runtime->writer, RING_STREAM_STDOUT, 0, 1, text, strlen(text));
+}
+
+void fake_runtime_refuse_watches(Runtime *runtime, unsigned n) {
+        runtime->watches_refused = n;
 }
 
 void fake_runtime_print_at_look(Runtime *runtime, unsigned look) {
@@ -457,9 +466,14 @@ void runtime_finish(Runtime *runtime) {
 }
 
 /* As a keeper does. */
-void runtime_watch_output(Runtime *runtime, uint64_t after) {
+int runtime_watch_output(Runtime *runtime, uint64_t after) {
+        if (runtime->watches_refused > 0) {
+                runtime->watches_refused--;
+                return -ENOBUFS;
+        }
         if (ring_reader_last(&runtime->ring) > after)
                 runtime->manager->handler->runtime.on_output(runtime->manager->userdata, runtime);
+        return 0;
 }
 
 void runtime_limits_changed(Runtime *runtime, const LimitSet *limits, unsigned keys) {

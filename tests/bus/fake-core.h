@@ -24,6 +24,10 @@ Runtime *fake_runtime_add(Manager *manager, uid_t uid, uid_t starter_uid, const 
 void fake_runtime_remove(Runtime *runtime);
 void fake_runtime_set_state(Runtime *runtime, RuntimeState state);
 void fake_runtime_print(Runtime *runtime, const char *text);
+/* Nobody is told of it. */
+void fake_runtime_print_unheard(Runtime *runtime, const char *text);
+/* So many times from now nobody can ask to be told. */
+void fake_runtime_refuse_watches(Runtime *runtime, unsigned n);
 /* One line more, of which nobody is told but who watches: just before the service looks at the output for that time from now (1: the next). */
 void fake_runtime_print_at_look(Runtime *runtime, unsigned look);
 bool fake_runtime_has_printed(const Runtime *runtime);

@@ -3,6 +3,8 @@
 /* Signals on a bus of many users: to those who asked and may see, to each once, as far as each one reads; all clients here have match rules for all signals
  * there are. */
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
 
 #include "bus/peer.h"
@@ -144,6 +146,65 @@ static void test_line_in_between(void) {
                 AWAIT(alice->last_line == last + 1 + fake_runtime_has_printed(runtime));
                 printed = fake_runtime_has_printed(runtime);
         }
+}
+
+/* Signals with this name that the connection doesn't take, as when the kernel has no memory for them. */
+static const char *refused_member;
+static unsigned n_refused;
+
+/* In the place of libsystemd's. */
+int sd_bus_send_to(sd_bus *bus, sd_bus_message *message, const char *destination, uint64_t *ret_cookie) {
+        int (*send_to)(sd_bus *, sd_bus_message *, const char *, uint64_t *) = dlsym(RTLD_NEXT, "sd_bus_send_to");
+
+        if (n_refused > 0 && strcmp(sd_bus_message_get_member(message), refused_member) == 0) {
+                n_refused--;
+                return -ENOBUFS;
+        }
+        return send_to(bus, message, destination, ret_cookie);
+}
+
+static void test_refused_lines(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(Client) alice = client_new(world, ALICE);
+        Runtime *runtime = fake_runtime_add(world->manager, ALICE, ALICE, "a");
+
+        subscribe(alice, OUTPUT);
+        refused_member = "OutputLines";
+        n_refused = 2;
+        fake_runtime_print(runtime, "a line");
+        AWAIT(client_count(alice, "OutputLines" A) == 1);
+        g_assert_cmpuint(n_refused, ==, 0);
+        g_assert_cmpuint(alice->last_line, ==, 1);
+        g_assert_cmpuint(client_count(alice, "OutputDropped" A), ==, 0);
+        fake_runtime_print(runtime, "another");
+        AWAIT(alice->last_line == 2);
+}
+
+static void test_refused_gap(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(Client) alice = client_new(world, ALICE);
+        Runtime *runtime = fake_runtime_add(world->manager, ALICE, ALICE, "a");
+        g_autofree char *text = g_strnfill(LIMIT_LINE, 'x');
+
+        for (unsigned i = 0; i < 64; i++)
+                fake_runtime_print(runtime, text);
+        refused_member = "OutputDropped";
+        n_refused = 2;
+        sd_bus_message_unref(client_call(alice, RM_RUNTIME_PREFIX "/u1_a", NULL, "Subscribe", "tu", UINT64_C(0), OUTPUT));
+        AWAIT(alice->last_line == 64);
+        g_assert_cmpuint(n_refused, ==, 0);
+        g_assert_cmpuint(client_count(alice, "OutputDropped" A), ==, 1);
+}
+
+static void test_refused_watch(void) {
+        g_autoptr(World) world = world_new(NULL);
+        g_autoptr(Client) alice = client_new(world, ALICE);
+        Runtime *runtime = fake_runtime_add(world->manager, ALICE, ALICE, "a");
+
+        fake_runtime_refuse_watches(runtime, 2);
+        subscribe(alice, OUTPUT);
+        fake_runtime_print_unheard(runtime, "a line");
+        AWAIT(alice->last_line == 1);
 }
 
 static void test_ids(void) {
@@ -311,6 +372,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/users-signals/forged-by-another", test_forged);
         g_test_add_func("/users-signals/output", test_output);
         g_test_add_func("/users-signals/a-line-that-comes-while-the-one-before-is-sent", test_line_in_between);
+        g_test_add_func("/users-signals/lines-that-the-connection-refused-come-later", test_refused_lines);
+        g_test_add_func("/users-signals/a-gap-that-the-connection-refused-is-told-later", test_refused_gap);
+        g_test_add_func("/users-signals/a-keeper-that-could-not-be-asked-is-asked-again", test_refused_watch);
         g_test_add_func("/users-signals/of-one-started-for-another", test_ids);
         g_test_add_func("/users-signals/behind/told-the-present-when-it-reads", test_full_window);
         g_test_add_func("/users-signals/behind/the-end-comes-behind-the-last-line", test_end_behind_the_last_line);

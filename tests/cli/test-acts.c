@@ -135,10 +135,35 @@ static void test_forget(Harness *h) {
         assert_contains(gone, "'runtimectl list' shows");
         err = cli_fails(h, 1, "forget", third, NULL);
         assert_contains(err, "runtimectl: ");
+        assert_contains(err, "\nThat is 'runtimectl stop ID'.\n");
+}
+
+/* The errors of the interface name its calls and options; each line is held against the words that it is found by. */
+static void test_what_next(Harness *h) {
+        g_autofree char *id = harness_id("taken"), *option = g_strdup_printf("--id=%s", id), *waits = harness_id("waits"), *wait_option = NULL;
+        g_autofree char *exists = NULL, *deaf = NULL, *bare = NULL, *own = NULL, *early = NULL;
+
+        harness_add_kind(h, "deaf", "[Kind]\nExec=sleep 100\n[Handshake]\nType=exec\n");
+        harness_add_kind(h, "waits", "[Kind]\nExec=sleep 100\n[Handshake]\nType=line\nLine=never\n");
+        harness_start_daemon(h, NULL);
+        g_free(cli_text(h, "start", "deaf", option, NULL));
+        exists = cli_fails(h, 1, "start", "command", option, "--", "sleep", "1", NULL);
+        assert_contains(exists, "choose another Id, or Forget it");
+        assert_contains(exists, "\nChoose another by --id=ID; ");
+        deaf = cli_fails(h, 1, "interrupt", id, NULL);
+        assert_contains(deaf, "use Kill or Stop.\n'runtimectl stop ID' ends it, 'runtimectl kill --signal=INT ID'");
+        bare = cli_fails(h, 1, "start", "command", NULL);
+        assert_contains(bare, "\nWrite them behind '--': 'runtimectl start KIND -- PROGRAM ARGUMENT...'.\n");
+        own = cli_fails(h, 1, "start", "deaf", "--Command=x", NULL);
+        assert_contains(own, "\nWrite them behind '--': 'runtimectl start KIND -- ARGUMENT...'.\n");
+        wait_option = g_strdup_printf("--id=%s", waits);
+        g_free(cli_text(h, "start", "waits", wait_option, NULL));
+        early = cli_fails(h, 1, "connection", waits, NULL);
+        assert_contains(early, "\n'runtimectl wait --until=ready ID' waits until it is.\n");
 }
 
 static void test_limit(Harness *h) {
-        g_autofree char *id = harness_id("limited"), *out = NULL, *status = NULL, *err = NULL;
+        g_autofree char *id = harness_id("limited"), *out = NULL, *status = NULL, *dashed = NULL, *err = NULL;
         _cleanup_json_ json_t *limited = NULL, *unlimited = NULL;
         json_t *limits;
 
@@ -157,19 +182,32 @@ static void test_limit(Harness *h) {
         g_assert_cmpint(json_integer_value(json_object_get(limits, "CPUQuotaPerSecUSec")), ==, 500000);
         unlimited = cli_json(h, "limit", id, "MemoryMax=infinity", NULL);
         g_assert_false(json_is_integer(json_object_get(json_object_get(unlimited, "Limits"), "MemoryMax")));
+        g_free(cli_text(h, "limit", id, "--memory-high=100M", "--TasksMax=50", NULL));
+        g_free(cli_text(h, "limit", "--cpu-quota=20%", id, "--", "io-weight=10", NULL));
+        dashed = cli_text(h, "status", id, NULL);
+        assert_contains(dashed, "MemoryHigh=100.0M");
+        assert_contains(dashed, "TasksMax=50");
+        assert_contains(dashed, "CPUQuota=20%");
+        assert_contains(dashed, "IOWeight=10");
         err = cli_fails(h, 2, "limit", id, "MemoryMax=lots", NULL);
         assert_contains(err, "MemoryMax=lots: that is not a number");
 }
 
 static void test_limit_of_what(Harness *h) {
-        g_autofree char *id = harness_id("limited"), *err = NULL, *fixed = NULL;
+        g_autofree char *id = harness_id("limited"), *err = NULL, *fixed = NULL, *dashed = NULL, *empty = NULL, *none = NULL;
 
         harness_start_daemon(h, NULL);
         start(h, id, "sleep 100");
         err = cli_fails(h, 2, "limit", id, "Colour=red", NULL);
-        assert_contains(err, "There is no limit 'Colour'.");
+        assert_contains(err, "There is no limit 'Colour'. There are MemoryMax, MemoryHigh, CPUQuotaPerSecUSec, CPUWeight, TasksMax, IOWeight.");
         fixed = cli_fails(h, 2, "limit", id, "RingBytes=1M", NULL);
         assert_contains(fixed, "There is no limit 'RingBytes'.");
+        dashed = cli_fails(h, 2, "limit", id, "--memory=1M", NULL);
+        assert_contains(dashed, "There is no limit '--memory'.");
+        empty = cli_fails(h, 2, "limit", id, "MemoryMax=", NULL);
+        assert_contains(empty, "MemoryMax= has no value; 'infinity' takes the limit away.");
+        none = cli_fails(h, 2, "limit", id, NULL);
+        assert_contains(none, "Too few arguments");
 }
 
 static void test_connection(Harness *h) {
@@ -228,6 +266,7 @@ int main(int argc, char *argv[]) {
                 {"interrupt-in-the-way-of-the-kind", test_interrupt},
                 {"restart-counts-generations", test_restart},
                 {"forget-what-has-ended", test_forget},
+                {"errors-tell-what-to-type-next", test_what_next},
                 {"limit-takes-human-amounts-and-shows-them", test_limit},
                 {"limit-knows-what-is-a-limit", test_limit_of_what},
                 {"connection-all-or-by-name", test_connection},

@@ -74,13 +74,38 @@ static void test_no_terminal_of_ours(Harness *h) {
         assert_contains(err, "success");
 }
 
+static void test_a_pipe_on_a_terminal(Harness *h) {
+        g_autoptr(Terminal) terminal = NULL, quiet = NULL;
+        g_autofree char *id = harness_id("attach"), *text = NULL, *path = NULL;
+
+        start(h, id, "pipe", "while read -r line; do echo \"got $line\"; done; exit 7");
+        terminal = terminal_new(h, 200, 24, NULL, "attach", id, NULL);
+        terminal_wait(terminal, "It reads the lines you type, and Ctrl-D ends them. Press Ctrl-C to leave it.\n");
+        terminal_type(terminal, "one\n");
+        terminal_wait(terminal, "got one\n");
+        terminal_type(terminal, "\003");
+        terminal_wait(terminal, "which goes on; 'runtimectl attach");
+        g_assert_cmpint(terminal_wait_exit(terminal), ==, 128 + SIGINT);
+        terminal_assert_unchanged(terminal);
+
+        quiet = terminal_new(h, 200, 24, NULL, "attach", "-q", "-n0", id, NULL);
+        terminal_type(quiet, "two\n");
+        terminal_wait(quiet, "got two\n");
+        terminal_type(quiet, "\004");
+        g_assert_cmpint(terminal_wait_exit(quiet), ==, 7);
+        text = terminal_text(quiet);
+        assert_contains_not(text, "runtimectl");
+        path = g_strconcat(RM_RUNTIME_PREFIX "/", id, NULL);
+        g_variant_unref(client_wait_ended(h->client, path));
+}
+
 static void test_no_input(Harness *h) {
         g_autofree char *id = harness_id("attach"), *out = NULL, *err = NULL;
 
         start(h, id, "null", "echo here; exit 3");
         cli_run(h, 3, &out, &err, "attach", id, NULL);
         g_assert_cmpstr(out, ==, "here\n");
-        assert_contains(err, "has no input");
+        assert_contains(err, "has no input; here is its output, and Ctrl-C leaves it. To type to it, start it with --Input=pipe");
 }
 
 static void test_no_json(Harness *h) {
@@ -97,6 +122,7 @@ int main(int argc, char *argv[]) {
                 {"coming-back-and-its-end", test_coming_back_and_its_end},
                 {"a-signal-leaves-the-terminal-as-it-was", test_a_signal_leaves_the_terminal_as_it_was},
                 {"no-terminal-of-ours", test_no_terminal_of_ours},
+                {"a-pipe-on-a-terminal-says-how-to-leave-it", test_a_pipe_on_a_terminal},
                 {"no-input", test_no_input},
                 {"no-json", test_no_json},
         };

@@ -57,7 +57,18 @@ static void test_kind(Harness *h) {
         assert_member(kind, "Name", "mine");
         assert_member(kind, "Handshake", "exec");
         err = cli_fails(h, 3, "kind", "yours", NULL);
-        assert_contains(err, "There is no kind 'yours'. 'runtimectl kinds' lists");
+        assert_contains(err, "There is no kind 'yours'.\n'runtimectl kinds' lists");
+}
+
+static void test_unknown_option(Harness *h) {
+        g_autofree char *own = NULL, *none = NULL;
+
+        harness_add_kind(h, "mine", with_options);
+        harness_start_daemon(h, NULL);
+        own = cli_fails(h, 2, "start", "mine", "--Mod=fast", NULL);
+        assert_contains(own, "This kind has these of its own: Mode, Script.\n'runtimectl kind mine' shows the options of this kind");
+        none = cli_fails(h, 2, "start", "command", "--Mod=fast", NULL);
+        assert_contains(none, "this kind has none of its own.\n'runtimectl kind command' shows");
 }
 
 static void test_check(Harness *h) {
@@ -78,12 +89,18 @@ static void test_check(Harness *h) {
 }
 
 static void test_reload(Harness *h) {
-        g_autofree char *none = NULL, *out = NULL;
+        g_autofree char *none = NULL, *start = NULL, *option = NULL, *out = NULL;
         _cleanup_json_ json_t *kinds = NULL;
 
         harness_start_daemon(h, NULL);
         g_free(harness_add_file(h, "config/runtime-manager/kinds/later.kind", with_options, 0644));
         none = cli_fails(h, 3, "kind", "later", NULL);
+        assert_contains(none, "\n'runtimectl kinds' lists them; if you have just written its file: 'runtimectl reload'.\n");
+        start = cli_fails(h, 3, "start", "later", NULL);
+        assert_contains(start, "There is no kind of runtime called \"later\"");
+        assert_contains(start, "'runtimectl reload'.\n");
+        option = cli_fails(h, 3, "start", "later", "--Mode=fast", NULL);
+        assert_contains(option, "'runtimectl reload'.\n");
         out = cli_text(h, "reload", NULL);
         g_assert_cmpstr(out, ==, "");
         kinds = cli_json(h, "reload", NULL);
@@ -94,6 +111,7 @@ int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"kinds-with-what-is-wrong-with-them", test_kinds},
                 {"kind-shows-one-with-its-options", test_kind},
+                {"options-that-the-kind-has-not-got", test_unknown_option},
                 {"kind-check-needs-no-service", test_check},
                 {"reload-reads-them-again", test_reload},
         };

@@ -73,6 +73,29 @@ static void test_monitor(Harness *h) {
         end_monitor(terminal);
 }
 
+static void test_monitor_of_properties(Harness *h) {
+        g_auto(World) world = {};
+        g_autoptr(Terminal) terminal = NULL;
+        g_autofree char *waits = harness_id("waits"), *text = NULL;
+
+        harness_add_kind(h, "waits", "[Kind]\nExec=sleep 100\n[Handshake]\nType=line\nLine=never\n");
+        world_init(&world, h, "sleep 100");
+        terminal = start_monitor(&world, NULL, "owned by :");
+        g_variant_unref(
+                client_call(h->client, world.path, "SetLimits", g_variant_new_parsed("({'MemoryMax': <@t 1610612736>, 'CPUQuotaPerSecUSec': <@t 500000>},)")));
+        terminal_wait(terminal, "PropertiesChanged ");
+        terminal_wait(terminal, "Limits={");
+        terminal_wait(terminal, "}\n");
+        g_free(client_start(h->client, "waits", g_variant_new_parsed("{'Id': <%s>}", waits)));
+        terminal_wait(terminal, "Deadline=");
+        terminal_wait(terminal, "\n");
+        text = terminal_text(terminal);
+        assert_contains(text, "MemoryMax=1.5G");
+        assert_contains(text, "CPUQuota=50%");
+        g_assert_true(g_regex_match_simple("Deadline=[^ ]+ [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:", text, 0, 0));
+        end_monitor(terminal);
+}
+
 static void test_monitor_json(Harness *h) {
         g_auto(World) world = {};
         g_autoptr(Terminal) terminal = NULL;
@@ -248,6 +271,25 @@ static void test_top_keys(Harness *h) {
         assert_left(terminal);
 }
 
+static void test_top_last(Harness *h) {
+        g_auto(World) world = {};
+        g_autoptr(Terminal) terminal = NULL;
+        g_autofree char *text = NULL;
+        const char *left;
+
+        world_init(&world, h, "sleep 100");
+        terminal = terminal_new(h, 80, 12, (const char *const[]){"NO_COLOR=1", NULL}, "top", "-n1", "-d200ms", NULL);
+        g_assert_cmpint(terminal_wait_exit(terminal), ==, 0);
+        text = terminal_text(terminal);
+        left = strstr(text, "\033[?25h\033[?1049l");
+        g_assert_nonnull(left);
+        assert_contains(left, " 1 runtime: CPU ");
+        assert_contains(left, "CPU%");
+        assert_contains(left, world.id);
+        assert_contains_not(left, "q: leave");
+        terminal_assert_unchanged(terminal);
+}
+
 static void test_top_signals(Harness *h) {
         g_auto(World) world = {};
         g_autoptr(Terminal) interrupted = NULL, terminated = NULL;
@@ -298,6 +340,7 @@ static void test_top_over_a_restart(Harness *h) {
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"monitor-tells-a-life", test_monitor},
+                {"monitor-shows-times-and-limits-to-people", test_monitor_of_properties},
                 {"monitor-as-JSON-an-object-a-line", test_monitor_json},
                 {"monitor-goes-on-over-a-restart-of-the-service", test_monitor_over_a_restart},
                 {"monitor-believes-nobody-else", test_monitor_forged},
@@ -305,6 +348,7 @@ int main(int argc, char *argv[]) {
                 {"top-one-table-after-the-other-into-a-pipe", test_top_text},
                 {"top-as-JSON-an-object-a-refresh", test_top_json},
                 {"top-hears-keys-and-leaves-the-terminal-as-it-was", test_top_keys},
+                {"top-leaves-the-last-table-it-was-asked-for", test_top_last},
                 {"top-leaves-the-terminal-as-it-was-when-a-signal-ends-it", test_top_signals},
                 {"top-gives-the-terminal-back-while-it-is-stopped", test_top_stopped},
                 {"top-goes-on-over-a-restart-of-the-service", test_top_over_a_restart},

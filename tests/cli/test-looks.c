@@ -41,6 +41,28 @@ static void test_width(Harness *h) {
         assert_contains(piped, description);
 }
 
+/* A pager would cut the lines, and open for what fits the screen. */
+static void test_wrapped(Harness *h) {
+        static const char kind[] =
+                "[Kind]\nDescription=A kind whose description is much longer than the terminal is wide, up to its very end\nExec=sleep 100\n"
+                "[Option Mode]\nType=string\nValues=fast;slow\nDefault=fast\nDescription=How it runs, which takes more words than one line has\n"
+                "[Option Wide]\nType=string\nDescription=時間時間時間時間時間時間時間時間時間時間\n"
+                "[Handshake]\nType=exec\n";
+        g_autofree char *text = NULL, *piped = NULL;
+
+        harness_add_kind(h, "long", kind);
+        harness_start_daemon(h, NULL);
+        text = on_terminal(h, (const char *const[]){"NO_COLOR=1", NULL}, "kind", "long");
+        assert_contains(text, " Description: A kind whose description is much longer than\n              the terminal is wide, up to its very end\n");
+        assert_contains(text, "              --Mode (text) How it runs, which takes more\n                  words than one line has; default: fast;\n          "
+                              "        one of: fast, slow\n");
+        /* 16 characters of two columns fit behind "--Wide (text) ". */
+        assert_contains(text, "--Wide (text) 時間時間時間時間時間時間時間時間\n                  時間時間\n");
+        piped = cli_text(h, "kind", "long", NULL);
+        assert_contains(piped, "much longer than the terminal is wide, up to its very end\n");
+        assert_contains(piped, "more words than one line has; default: fast; one of: fast, slow\n");
+}
+
 static void test_colors(Harness *h) {
         g_autofree char *id = NULL, *colored = NULL, *plain = NULL, *dumb = NULL, *piped = NULL;
 
@@ -149,6 +171,7 @@ static void test_no_hint(Harness *h) {
 int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"a-table-fits-the-terminal", test_width},
+                {"what-is-too-long-for-a-line-goes-on-in-the-next", test_wrapped},
                 {"colours-and-links-on-a-terminal-that-wants-them", test_colors},
                 {"what-a-runtime-printed-is-harmless", test_harmless},
                 {"colours-of-a-runtime-are-left-out", test_colours_of_a_runtime},

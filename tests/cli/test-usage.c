@@ -112,6 +112,7 @@ static void test_wrong_values(Harness *h) {
                 {{"kill", "a", "--signal=LOUD"}, "that is no signal"},
                 {{"kill", "a", "--who=you"}, "it is 'main' or 'all'"},
                 {{"list", "--label=x"}, "that is not KEY=VALUE"},
+                {{"list", "--state=redy"}, "the states are starting, preparing, connecting, initializing, ready, stopping, ended."},
                 {{"logs", "a", "--since=later"}, "that is not a time like"},
                 {{"logs", "a", "--stream=river"}, "the streams are setup, stdout and stderr"},
                 {{"logs", "a", "--raw", "--json"}, "--raw prints bytes as they are"},

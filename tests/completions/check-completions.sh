@@ -89,6 +89,8 @@ hostile() {
         chmod +x "$folder/runtimectl"
         PATH=$folder:$PATH "of_$shell" runtimectl stop '' >/dev/null 2>&1
         PATH=$folder:$PATH "of_$shell" runtimectl start '' >/dev/null 2>&1
+        PATH=$folder:$PATH "of_$shell" runtimectl start ready -- >/dev/null 2>&1
+        PATH=$folder:$PATH "of_$shell" runtimectl limit ready '' >/dev/null 2>&1
         [ ! -e "$folder/done" ]
         say $? "$shell: what a service answers isn't executed"
         rm -rf "$folder"
@@ -110,6 +112,14 @@ for shell in bash fish zsh; do
         offers $shell complete_me runtimectl --user status ''
         offers $shell elixir-standalone runtimectl start eli
         offers_not $shell complete_me runtimectl start c
+        offers $shell --NodeHost= runtimectl start elixir-standalone --N
+        offers $shell --NodeHost= runtimectl start --user elixir-standalone --N
+        offers_not $shell --NodeHost= runtimectl start command --N
+        offers $shell complete_me runtimectl limit ''
+        offers_exactly $shell 'CPUQuotaPerSecUSec= CPUWeight=' runtimectl limit complete_me C
+        offers $shell MemoryMax= runtimectl limit complete_me TasksMax=1 ''
+        offers_not $shell complete_me runtimectl limit complete_me ''
+        offers $shell --MemoryMax= runtimectl limit complete_me --M
         offers $shell check runtimectl kind c
         offers $shell all runtimectl kill --who a
         offers $shell SIGUSR1 runtimectl kill -s SIGU

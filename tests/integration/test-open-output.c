@@ -159,7 +159,8 @@ static void test_the_daemon_goes_and_comes(Harness *h) {
         g_autoptr(Frames) frames = NULL, second = NULL;
 
         harness_start_daemon(h, NULL);
-        path = start_waiting(h->client, PRINT_MANY);
+        /* 8 bytes a line: none is cut between two writes. */
+        path = start_waiting(h->client, "seq -f %07.0f 1 300000");
         frames = open_frames(h->client, path, 0, OUTPUT_LOSSLESS);
         go_on(h->client, path);
         for (uint64_t i = 1; i <= 1000; i++)
@@ -229,8 +230,9 @@ static void test_ended(Harness *h) {
         int fd;
 
         harness_start_daemon(h, NULL);
+        /* 32 bytes a line: each write of seq ends with one, however late the next. */
         path = client_start(h->client, "command",
-                            options_shell("seq -f 'this is line %.0f' 1 200000; echo error >&2; printf end", "{'RingBytes': <uint64 4194304>}"));
+                            options_shell("seq -f 'this is line %018.0f' 1 200000; echo error >&2; printf end", "{'RingBytes': <uint64 4194304>}"));
         report = client_wait_ended(h->client, path);
         last = report_number(report, "LastLine");
 
@@ -247,7 +249,7 @@ static void test_ended(Harness *h) {
         fd = open_output(h->client, path, 199999, OUTPUT_STDOUT);
         text = frames_read_raw(fd);
         close(fd);
-        g_assert_cmpstr(text->str, ==, "this is line 200000\nend");
+        g_assert_cmpstr(text->str, ==, "this is line 000000000000200000\nend");
 
         frames = open_frames(h->client, path, 0, 0);
         for (;;) {

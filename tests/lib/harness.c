@@ -12,6 +12,7 @@
 #include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -35,7 +36,8 @@ static void on_fatal_signal(int signo) {
 
         signal(signo, SIG_DFL);
         if (pid > 0) {
-                kill(pid, SIGTERM);
+                /* Two, so that it waits for no runtime: two that are pending at the same time are one if they are the same. */
+                kill(pid, SIGINT);
                 kill(pid, SIGTERM);
                 alarm(10);
                 (void) waitpid(pid, NULL, 0);
@@ -91,6 +93,62 @@ static void print_signals(Client *client) {
         }
 }
 
+/* Where a process is: running, or waiting for what. */
+static void print_process(GPid pid) {
+        static const char *const names[] = {"comm", "wchan", "syscall", "stat"};
+        GString *line = g_string_new(NULL);
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                g_autofree char *path = g_strdup_printf("/proc/%d/%s", pid, names[i]), *text = NULL;
+
+                if (g_file_get_contents(path, &text, NULL, NULL))
+                        g_string_append_printf(line, " %s: %.120s", names[i], g_strchomp(text));
+        }
+        g_printerr("# process %d%s\n", pid, line->str);
+        g_string_free(line, TRUE);
+}
+
+static GPid parent_of(guint pid) {
+        g_autofree char *path = g_strdup_printf("/proc/%u/stat", pid), *text = NULL;
+        int parent = 0;
+
+        if (!g_file_get_contents(path, &text, NULL, NULL) || !strrchr(text, ')') || sscanf(strrchr(text, ')'), ") %*c %d", &parent) != 1)
+                return 0;
+        return parent;
+}
+
+/* The daemon, all that runtimes run, and who started that: the keepers have no mark. */
+static void print_processes(Harness *h) {
+        g_autoptr(GArray) pids = harness_find_processes(h);
+
+        if (h->daemon > 0)
+                print_process(h->daemon);
+        for (guint i = 0; i < pids->len; i++) {
+                guint pid = g_array_index(pids, guint, i);
+
+                print_process((GPid) pid);
+                if (i == 0 || parent_of(pid) != (GPid) g_array_index(pids, guint, i - 1))
+                        print_process(parent_of(pid));
+        }
+}
+
+/* What the daemon has and has not sent: the lines it knows of, if it answers at all. */
+static void print_output(Client *client) {
+        const Signal *signal;
+
+        for (size_t n = 0; client && (signal = client_find_signal(client, NULL, "StateChanged", n)); n++) {
+                g_autoptr(GError) error = NULL;
+                g_autoptr(GVariant) reply =
+                        g_dbus_connection_call_sync(client->bus, RM_BUS_NAME, signal->path, RM_RUNTIME_INTERFACE, "ReadOutput",
+                                                    g_variant_new("(tu)", (guint64) 0, 10), NULL, G_DBUS_CALL_FLAGS_NO_AUTO_START, 2000, NULL, &error);
+                g_autofree char *text = reply ? g_variant_print(reply, FALSE) : g_strdup(error->message);
+
+                g_printerr("# output of %s: %.300s\n", signal->path, text);
+                if (!reply)
+                        return;
+        }
+}
+
 void harness_fail(Harness *h, const char *format, ...) {
         g_autofree char *message = NULL;
         va_list list;
@@ -99,6 +157,8 @@ void harness_fail(Harness *h, const char *format, ...) {
         message = g_strdup_vprintf(format, list);
         va_end(list);
         print_signals(h->client);
+        print_processes(h);
+        print_output(h->client);
         g_printerr("# FAILED: %s\n", message);
         /* The log is printed when the program aborts, as for every other failure. */
         g_error("%s", message);

@@ -68,7 +68,7 @@ static void test_longest_line(void) {
 /* The end of all is not held up for longer than a moment, and is told before. */
 static void test_hangs(void) {
         g_autoptr(JournalSocket) journal = journal_socket_new();
-        g_autoptr(Fixture) f = start_shell(journal, "seq 1 200000; echo last >&2");
+        g_autoptr(Fixture) f = start_shell(journal, "seq -f %07.0f 1 200000; echo last >&2");
 
         fixture_start(f);
         fixture_execute(f, 0);
@@ -105,7 +105,7 @@ static void read_entries(Reader *reader, Fixture *f, uint64_t last) {
 /* What it printed last is there, and each line that isn't is accounted for. */
 static void test_flood(void) {
         g_autoptr(JournalSocket) journal = journal_socket_new();
-        g_autoptr(Fixture) f = start_shell(journal, "seq 1 300000");
+        g_autoptr(Fixture) f = start_shell(journal, "seq -f %07.0f 1 300000");
         Reader reader = {.journal = journal};
 
         fixture_start(f);

@@ -12,6 +12,7 @@
 #include "util/output-frame.h"
 
 /* Far more than ring and pipes hold, as each line takes 32 bytes there. */
+/* All lines have 8 bytes, and each write of seq, of 4096, ends with one: a line that is late is never cut. */
 #define MANY 300000
 /* Lines that are there before a reader begins, who is to be behind. */
 #define SOME 10000
@@ -48,7 +49,7 @@ static void release(Fixture *f) {
 }
 
 static void test_every_line(void) {
-        g_autoptr(Fixture) f = start_shell("seq 1 20000");
+        g_autoptr(Fixture) f = start_shell("seq -f %07.0f 1 20000");
         g_autoptr(Frames) frames = open_frames(f, 0, 0);
         int fd;
 
@@ -107,7 +108,7 @@ static void test_setup_and_command(void) {
 }
 
 static void test_positions(void) {
-        g_autoptr(Fixture) f = start_shell("seq 1 100000");
+        g_autoptr(Fixture) f = start_shell("seq -f %07.0f 1 100000");
         g_autoptr(Frames) past = NULL, later = NULL, now = NULL, beyond = NULL;
         uint64_t oldest;
 
@@ -122,8 +123,8 @@ static void test_positions(void) {
         frames_expect_end(past, 100000);
 
         later = open_frames(f, 99998, 0);
-        frames_expect_line(later, 99999, RING_STREAM_STDOUT, 0, "99999");
-        frames_expect_line(later, 100000, RING_STREAM_STDOUT, 0, "100000");
+        frames_expect_line(later, 99999, RING_STREAM_STDOUT, 0, "0099999");
+        frames_expect_line(later, 100000, RING_STREAM_STDOUT, 0, "0100000");
         frames_expect_end(later, 100000);
         now = open_frames(f, 100000, 0);
         frames_expect_end(now, 100000);
@@ -166,7 +167,7 @@ static void test_a_slow_reader_is_told_of_the_gap(void) {
 
 /* It begins when the ring has been full for long, and has everything. Not framed, so that a byte too many would be seen. */
 static void test_lossless(void) {
-        g_autoptr(Fixture) f = start_shell("seq 1 300000");
+        g_autoptr(Fixture) f = start_shell("seq -f %07.0f 1 300000");
         g_autoptr(GString) text = NULL, expected = g_string_new(NULL);
         int fd = open_pipe(f, 0, OUTPUT_LOSSLESS);
 
@@ -178,13 +179,13 @@ static void test_lossless(void) {
         text = frames_read_raw(fd);
         fd_close(fd);
         for (unsigned i = 1; i <= MANY; i++)
-                g_string_append_printf(expected, "%u\n", i);
+                g_string_append_printf(expected, "%07u\n", i);
         g_assert_true(g_string_equal(text, expected));
         finish(f);
 }
 
 static void test_lossless_in_frames(void) {
-        g_autoptr(Fixture) f = start_shell("seq 1 300000");
+        g_autoptr(Fixture) f = start_shell("seq -f %07.0f 1 300000");
         g_autoptr(Frames) frames = open_frames(f, 0, OUTPUT_LOSSLESS);
 
         fixture_execute(f, 0);
@@ -208,7 +209,7 @@ static void test_lossless_with_empty_lines(void) {
 
 /* It doesn't read before the runtime has ended and the keeper is to go. */
 static void test_lossless_past_the_end(void) {
-        g_autoptr(Fixture) f = start_shell("seq 1 34000");
+        g_autoptr(Fixture) f = start_shell("seq -f %07.0f 1 34000");
         g_autoptr(Frames) frames = open_frames(f, 0, OUTPUT_LOSSLESS);
 
         fixture_execute(f, 0);
@@ -221,7 +222,7 @@ static void test_lossless_past_the_end(void) {
 
 /* The runtime is to end, and can go on. */
 static void test_release(void) {
-        g_autoptr(Fixture) f = start_shell("trap 'echo asked; exit 0' TERM; seq 1 300000");
+        g_autoptr(Fixture) f = start_shell("trap 'echo asked; exit 0' TERM; seq -f %07.0f 1 300000");
         g_autoptr(Frames) frames = open_frames(f, 0, OUTPUT_LOSSLESS);
         struct output_frame frame;
         uint64_t next = 1, count;
@@ -252,7 +253,7 @@ static void test_a_dead_reader_ends_nothing(void) {
         const char *text;
 
         f->ring_bytes = 4 * LIMIT_RING_DEFAULT; /* more than a pipe can be made to take */
-        fixture_add_shell(f, false, "seq 1 300000");
+        fixture_add_shell(f, false, "seq -f %07.0f 1 300000");
         fixture_start(f);
         frames = open_frames(f, 0, OUTPUT_LOSSLESS);
         fixture_execute(f, 0);
@@ -266,7 +267,7 @@ static void test_a_dead_reader_ends_nothing(void) {
 }
 
 static void test_a_vanished_reader_holds_nobody(void) {
-        g_autoptr(Fixture) f = start_shell("seq 1 300000");
+        g_autoptr(Fixture) f = start_shell("seq -f %07.0f 1 300000");
         int fd = open_pipe(f, 0, OUTPUT_LOSSLESS);
 
         fixture_execute(f, 0);
@@ -312,7 +313,7 @@ static void test_unknown_flags(void) {
 
 /* Nothing of it is the daemon's affair. */
 static void test_without_a_daemon(void) {
-        g_autoptr(Fixture) f = start_shell("seq 1 300000");
+        g_autoptr(Fixture) f = start_shell("seq -f %07.0f 1 300000");
         g_autoptr(Frames) frames = open_frames(f, 0, OUTPUT_LOSSLESS);
 
         fixture_execute(f, 0);
