@@ -27,6 +27,7 @@ static json_t *check_file(const char *path) {
         g_autoptr(Kind) kind = NULL;
         g_autofree char *error = NULL;
         const char *problem = NULL;
+        json_t *check, *more;
         int r;
 
         r = kind_load_file(path, start_options_reserved(), &kind);
@@ -34,17 +35,35 @@ static json_t *check_file(const char *path) {
                 problem = error = g_strdup_printf("%s: %s", path, g_strerror(-r));
         else if (kind)
                 problem = kind->problem;
-        return json_pack("{s:s, s:b, s:b, s:s*}", "Path", path, "Valid", !problem, "Masked", r >= 0 && !kind, "Problem", problem);
+        check = json_pack("{s:s, s:b, s:b, s:s*}", "Path", path, "Valid", !problem, "Masked", r >= 0 && !kind, "Problem", problem);
+        if (!kind || !kind->more_problems)
+                return check;
+        more = json_array();
+        for (char **p = kind->more_problems; *p; p++)
+                (void) json_array_append_new(more, json_string(*p));
+        (void) json_object_set_new(check, "MoreProblems", more);
+        return check;
+}
+
+/* FILE:LINE: reason, as compilers have it: editors find the place. */
+static void print_problem(const char *problem) {
+        g_autofree char *shown = format_harmless(problem);
+
+        fprintf(stderr, "%s\n", shown);
 }
 
 static void print_check(const json_t *check) {
-        g_autofree char *path = format_harmless(json_get_string(check, "Path", "?")), *problem = format_harmless(json_get_string(check, "Problem", ""));
+        g_autofree char *path = format_harmless(json_get_string(check, "Path", "?"));
+        const char *problem = json_get_string(check, "Problem", NULL);
+        const json_t *more;
+        size_t i;
 
-        if (*problem)
-                /* FILE:LINE: reason, as compilers have it: editors find the place. */
-                fprintf(stderr, "%s\n", problem);
-        else
+        if (!problem) {
                 printf(json_is_true(json_object_get(check, "Masked")) ? _("%s: ok; empty, so there is no kind of this name\n") : _("%s: ok\n"), path);
+                return;
+        }
+        print_problem(problem);
+        json_array_foreach(json_object_get(check, "MoreProblems"), i, more) print_problem(json_string_value(more));
 }
 
 static int check_files(const Cli *cli, char **paths) {

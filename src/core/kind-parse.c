@@ -23,6 +23,7 @@ typedef struct Parser {
         const KindFile *file;
         const char *const *reserved_options;
         char **ret_problem;
+        GPtrArray *more_problems; /* may be NULL */
 } Parser;
 
 typedef struct SettingRule {
@@ -40,12 +41,27 @@ typedef struct SectionRule {
         int (*finish)(Parser *parser, const KindSection *section, void *object);
 } SectionRule;
 
+/* The author of a file wants to know of all mistakes at once; whoever uses a kind is told the first. */
+static int parser_problem(Parser *parser, const char *path, unsigned line, const char *text) {
+        char *more;
+
+        if (!*parser->ret_problem)
+                return kind_problem(parser->ret_problem, path, line, "%s", text);
+        if (!parser->more_problems || parser->more_problems->len >= KIND_MORE_PROBLEMS_MAX)
+                return -EINVAL;
+        (void) kind_problem(&more, path, line, "%s", text);
+        g_ptr_array_add(parser->more_problems, more);
+        return -EINVAL;
+}
+
 static int section_problem(Parser *parser, const KindSection *section, const char *text) {
-        return kind_problem(parser->ret_problem, section->path, section->line, "%s", text);
+        return parser_problem(parser, section->path, section->line, text);
 }
 
 static int setting_problem(Parser *parser, const KindSetting *setting, const char *text) {
-        return kind_problem(parser->ret_problem, setting->path, setting->line, "%s: %s", setting->key, text);
+        g_autofree char *problem = g_strdup_printf("%s: %s", setting->key, text);
+
+        return parser_problem(parser, setting->path, setting->line, problem);
 }
 
 /* [Kind] */
@@ -279,9 +295,11 @@ static bool section_is(const KindSection *section, const SectionRule *rule, cons
 }
 
 static int check_sections(Parser *parser) {
+        int r = 0;
+
         for (size_t i = 0; i < parser->file->sections->len; i++) {
                 const KindSection *section = parser->file->sections->pdata[i];
-                g_autofree char *title = NULL;
+                g_autofree char *title = NULL, *problem = NULL;
                 const char *name;
                 bool known = false;
 
@@ -290,15 +308,18 @@ static int check_sections(Parser *parser) {
                 if (known)
                         continue;
                 title = kind_quote(section->title);
-                return kind_problem(parser->ret_problem, section->path, section->line, "unknown section %s", title);
+                problem = g_strdup_printf("unknown section %s", title);
+                r = section_problem(parser, section, problem);
         }
-        return 0;
+        return r;
 }
 
 static int check_keys(Parser *parser, const KindSection *section, const SettingRule *rules) {
+        int r = 0;
+
         for (size_t i = 0; i < section->settings->len; i++) {
                 const KindSetting *setting = section->settings->pdata[i];
-                g_autofree char *key = NULL, *title = NULL;
+                g_autofree char *key = NULL, *title = NULL, *problem = NULL;
                 bool known = false;
 
                 for (const SettingRule *rule = rules; rule->key && !known; rule++)
@@ -307,32 +328,32 @@ static int check_keys(Parser *parser, const KindSection *section, const SettingR
                         continue;
                 key = kind_quote(setting->key);
                 title = kind_quote(section->title);
-                return kind_problem(parser->ret_problem, setting->path, setting->line, "unknown key %s in section %s", key, title);
+                problem = g_strdup_printf("unknown key %s in section %s", key, title);
+                r = parser_problem(parser, setting->path, setting->line, problem);
         }
-        return 0;
+        return r;
 }
 
 static int parse_section(Parser *parser, const KindSection *section, const SectionRule *rule, const char *name) {
         void *object = parser->kind;
         int r;
 
-        r = check_keys(parser, section, rule->settings);
-        if (r < 0)
-                return r;
         if (rule->open) {
                 r = rule->open(parser, section, name, &object);
                 if (r < 0)
                         return r;
         }
+        r = check_keys(parser, section, rule->settings);
         /* In the order of the rules, not of the file: a later rule may need an earlier one's result. */
         for (const SettingRule *setting_rule = rule->settings; setting_rule->key; setting_rule++) {
                 const KindSetting *setting = kind_section_get(section, setting_rule->key);
                 g_autofree char *problem = NULL;
 
                 if (setting && setting_rule->parse && setting_rule->parse(parser->kind, setting->value, (char *) object + setting_rule->offset, &problem) < 0)
-                        return setting_problem(parser, setting, problem);
+                        r = setting_problem(parser, setting, problem);
         }
-        return rule->finish ? rule->finish(parser, section, object) : 0;
+        /* Whatever it says of settings that aren't as they were meant would be beside the point. */
+        return r >= 0 && rule->finish ? rule->finish(parser, section, object) : r;
 }
 
 /* A message can only be sent where the protocol is spoken. */
@@ -349,30 +370,45 @@ static int check_messages(Parser *parser) {
         return 0;
 }
 
-static int parse_sections(Parser *parser) {
+/* All of a type. */
+static int parse_type(Parser *parser, const SectionRule *rule, bool *ret_found) {
         const GPtrArray *sections = parser->file->sections;
-        bool described = false;
-        int r;
+        int result = 0;
 
-        r = check_sections(parser);
-        if (r < 0)
-                return r;
+        *ret_found = false;
+        for (size_t i = 0; i < sections->len; i++) {
+                const char *name;
+                int r;
 
-        for (size_t i = 0; i < ELEMENTSOF(section_rules); i++)
-                for (size_t j = 0; j < sections->len; j++) {
-                        const char *name;
+                if (!section_is(sections->pdata[i], rule, &name))
+                        continue;
+                *ret_found = true;
+                r = parse_section(parser, sections->pdata[i], rule, name);
+                if (r < 0)
+                        result = r;
+        }
+        return result;
+}
 
-                        if (!section_is(sections->pdata[j], &section_rules[i], &name))
-                                continue;
-                        described = described || section_rules[i].settings == kind_settings;
-                        r = parse_section(parser, sections->pdata[j], &section_rules[i], name);
-                        if (r < 0)
-                                return r;
-                }
+static int parse_sections(Parser *parser) {
+        int result;
 
-        if (!described)
-                return kind_problem(parser->ret_problem, parser->file->paths->pdata[0], 0, "no section [Kind]");
-        return check_messages(parser);
+        result = check_sections(parser);
+        for (size_t i = 0; i < ELEMENTSOF(section_rules); i++) {
+                const SectionRule *rule = &section_rules[i];
+                bool found;
+                int r;
+
+                r = parse_type(parser, rule, &found);
+                if (r < 0)
+                        result = r;
+                /* What refers to an option that isn't understood is no mistake. */
+                if (r < 0 && rule->settings == option_settings)
+                        return r;
+                if (!found && rule->settings == kind_settings)
+                        result = parser_problem(parser, parser->file->paths->pdata[0], 0, "no section [Kind]");
+        }
+        return result < 0 ? result : check_messages(parser);
 }
 
 Kind *kind_new(const char *name, const char *path) {
@@ -395,16 +431,19 @@ Kind *kind_new(const char *name, const char *path) {
         return kind;
 }
 
-int kind_parse(const char *name, const char *path, const KindFile *file, const char *const *reserved_options, Kind **ret, char **ret_problem) {
+int kind_parse(const char *name, const char *path, const KindFile *file, const char *const *reserved_options, Kind **ret, char **ret_problem,
+               GPtrArray *more_problems) {
         g_autoptr(Kind) kind = kind_new(name, path);
         Parser parser = {
                 .kind = kind,
                 .file = file,
                 .reserved_options = reserved_options,
                 .ret_problem = ret_problem,
+                .more_problems = more_problems,
         };
         int r;
 
+        *ret_problem = NULL;
         /* Never moved afterwards: templates refer to the options by their place. */
         kind->options = g_new0(KindOption, KIND_OPTIONS_MAX);
         kind->steps = g_new0(KindStep, KIND_STEPS_MAX);

@@ -60,6 +60,7 @@ static void kind_free(Kind *kind) {
         g_free(kind->name);
         g_free(kind->path);
         g_free(kind->problem);
+        g_strfreev(kind->more_problems);
         g_free(kind->description);
         g_free(kind->executable);
         g_free(kind->executable_missing);
@@ -216,7 +217,7 @@ static int loader_read_kind(Loader *loader, const char *name, const char *path, 
         r = loader_merge_dropins(loader, name, file, ret_problem);
         if (r < 0)
                 return r;
-        return kind_parse(name, path, file, loader->reserved_options, ret, ret_problem);
+        return kind_parse(name, path, file, loader->reserved_options, ret, ret_problem, NULL);
 }
 
 static int loader_load_kind(Loader *loader, const char *name, const char *path) {
@@ -316,7 +317,7 @@ int kind_set_load(const char *const *directories, const char *const *reserved_op
 }
 
 /* The name is what stands before the suffix. */
-static int load_one(const char *path, const char *const *reserved_options, Kind **ret, char **ret_problem) {
+static int load_one(const char *path, const char *const *reserved_options, Kind **ret, char **ret_problem, GPtrArray *more_problems) {
         g_autofree char *base = g_path_get_basename(path), *shown = kind_display_path(path);
         g_autoptr(KindFile) file = kind_file_new();
         bool masked;
@@ -331,25 +332,30 @@ static int load_one(const char *path, const char *const *reserved_options, Kind 
         r = kind_file_merge(file, path, &masked, ret_problem);
         if (r < 0 || masked)
                 return r;
-        return kind_parse(base, path, file, reserved_options, ret, ret_problem);
+        return kind_parse(base, path, file, reserved_options, ret, ret_problem, more_problems);
 }
 
 int kind_load_file(const char *path, const char *const *reserved_options, Kind **ret) {
         g_autoptr(Kind) kind = NULL;
         g_autofree char *problem = NULL;
+        g_autoptr(GPtrArray) more_problems = g_ptr_array_new_with_free_func(g_free);
         locale_t old;
         int r;
 
         r = speak_english(&old);
         if (r < 0)
                 return r;
-        r = load_one(path, reserved_options, &kind, &problem);
+        r = load_one(path, reserved_options, &kind, &problem, more_problems);
         speak_as_before(old);
         if (r < 0 && !problem)
                 return r;
         if (problem) {
                 kind = kind_new("", path);
                 kind->problem = g_steal_pointer(&problem);
+                if (more_problems->len > 0) {
+                        g_ptr_array_add(more_problems, NULL);
+                        kind->more_problems = (char **) g_ptr_array_steal(more_problems, NULL);
+                }
         }
         *ret = g_steal_pointer(&kind);
         return 0;

@@ -26,14 +26,15 @@
 
 /* What a kind may hold at most. What it expands to is limited like a client's Command (util/limits.h). */
 enum {
-        KIND_SET_MAX = 256,        /* kinds in a set */
-        KIND_NAME_MAX = 32,        /* bytes of a kind's name */
-        KIND_FILE_MAX = 64 * 1024, /* bytes of a kind file or drop-in */
-        KIND_DROPINS_MAX = 64,     /* drop-ins of a kind */
-        KIND_OPTIONS_MAX = 64,     /* options that a kind declares */
-        KIND_OPTION_NAME_MAX = 64, /* bytes of an option's name */
-        KIND_STEPS_MAX = 32,       /* setup steps */
-        KIND_WORDS_MAX = 256,      /* words of one Exec=, Environment=, strings Default= or Values= */
+        KIND_SET_MAX = 256,          /* kinds in a set */
+        KIND_NAME_MAX = 32,          /* bytes of a kind's name */
+        KIND_FILE_MAX = 64 * 1024,   /* bytes of a kind file or drop-in */
+        KIND_DROPINS_MAX = 64,       /* drop-ins of a kind */
+        KIND_OPTIONS_MAX = 64,       /* options that a kind declares */
+        KIND_MORE_PROBLEMS_MAX = 31, /* mistakes in a file that its author is told, but for the first */
+        KIND_OPTION_NAME_MAX = 64,   /* bytes of an option's name */
+        KIND_STEPS_MAX = 32,         /* setup steps */
+        KIND_WORDS_MAX = 256,        /* words of one Exec=, Environment=, strings Default= or Values= */
 };
 
 typedef enum KindOptionType {
@@ -127,8 +128,9 @@ typedef struct KindLimits {
 typedef struct Kind {
         unsigned n_ref;
         char *name;
-        char *path;    /* of NAME.kind, absolute */
-        char *problem; /* NULL: none. One line of UTF-8: "FILE:LINE: reason" */
+        char *path;           /* of NAME.kind, absolute */
+        char *problem;        /* NULL: none. One line of UTF-8: "FILE:LINE: reason" */
+        char **more_problems; /* of kind_load_file() alone: what else is wrong, likewise. NULL: nothing */
 
         char *description;           /* NULL: none */
         char *executable;            /* NULL: none; a name to look up, or an absolute path */
@@ -186,7 +188,8 @@ const Kind *kind_set_at(const KindSet *set, size_t index); /* ordered by name; N
  * kinds. One line each, NULL-terminated; for the log. */
 const char *const *kind_set_get_problems(const KindSet *set);
 
-/* Reads one file as a kind, by itself and without drop-ins, for its author: its mistakes are in `problem`. *ret is NULL for a file that
+/* Reads one file as a kind, by itself and without drop-ins, for its author: its mistakes are in `problem` and
+ * `more_problems`. *ret is NULL for a file that
  * masks. Negative errno as for kind_set_load(). */
 int kind_load_file(const char *path, const char *const *reserved_options, Kind **ret);
 

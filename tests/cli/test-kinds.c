@@ -72,20 +72,25 @@ static void test_unknown_option(Harness *h) {
 }
 
 static void test_check(Harness *h) {
-        g_autofree char *good = harness_add_file(h, "good.kind", with_options, 0644), *bad = harness_add_file(h, "bad.kind", "[Kind]\nExc=true\n", 0644);
-        g_autofree char *out = NULL, *err = NULL, *ok = g_strdup_printf("%s: ok\n", good), *place = g_strdup_printf("%s:2: ", bad), *json = NULL;
+        g_autofree char *good = harness_add_file(h, "good.kind", with_options, 0644),
+                        *bad = harness_add_file(h, "bad.kind", "[Kind]\nExc=true\n[Stop]\nSignal=none\n", 0644);
+        g_autofree char *out = NULL, *err = NULL, *ok = g_strdup_printf("%s: ok\n", good), *place = g_strdup_printf("%s:2: ", bad),
+                        *more = g_strdup_printf("\n%s:4: Signal: ", bad);
+        g_autofree char *json = NULL;
         _cleanup_json_ json_t *checks = NULL;
 
         /* It asks no service. */
         cli_run(h, 1, &out, &err, "kind", "check", good, bad, NULL);
         g_assert_cmpstr(out, ==, ok);
         g_assert_true(g_str_has_prefix(err, place));
+        assert_contains(err, more);
         cli_run(h, 1, &json, NULL, "kind", "check", "--json", good, bad, NULL);
         checks = json_loads(json, 0, NULL);
         g_assert_cmpuint(json_array_size(checks), ==, 2);
         g_assert_true(json_is_true(json_object_get(json_array_get(checks, 0), "Valid")));
         g_assert_true(json_is_false(json_object_get(json_array_get(checks, 1), "Valid")));
         assert_contains(json_string_value(json_object_get(json_array_get(checks, 1), "Problem")), place);
+        g_assert_cmpuint(json_array_size(json_object_get(json_array_get(checks, 1), "MoreProblems")), ==, 1);
 }
 
 static void test_reload(Harness *h) {

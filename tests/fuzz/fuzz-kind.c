@@ -80,16 +80,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         g_autoptr(KindFile) file = kind_file_new();
         g_autoptr(Kind) kind = NULL;
         g_autoptr(GHashTable) values = kind_values_new();
+        g_autoptr(GPtrArray) more_problems = g_ptr_array_new_with_free_func(g_free);
         g_autofree char *problem = NULL;
         int r;
 
         r = read_texts(file, (const char *) data, size, &problem);
         if (r >= 0)
-                r = kind_parse("x", "/kinds/x.kind", file, reserved, &kind, &problem);
+                r = kind_parse("x", "/kinds/x.kind", file, reserved, &kind, &problem, more_problems);
         if (r < 0) {
-                /* what is wrong is said, in one line that D-Bus takes */
-                if (!problem || kind || strchr(problem, '\n') || !g_utf8_validate(problem, -1, NULL))
+                /* what is wrong is said, each in one line that D-Bus takes */
+                if (!problem || kind || more_problems->len > KIND_MORE_PROBLEMS_MAX)
                         abort();
+                g_ptr_array_add(more_problems, g_steal_pointer(&problem));
+                for (size_t i = 0; i < more_problems->len; i++)
+                        if (strchr(more_problems->pdata[i], '\n') || !g_utf8_validate(more_problems->pdata[i], -1, NULL))
+                                abort();
                 return 0;
         }
 

@@ -248,6 +248,28 @@ static void test_a_file_by_itself(Fixture *f, const void *data) {
         }
 }
 
+/* What follows from a mistake alone is not one more. */
+static void test_all_that_is_wrong_with_a_file(Fixture *f, const void *data) {
+        g_autofree char *path = g_build_filename(f->low, "x.kind", NULL);
+        g_autoptr(Kind) kind = NULL, option = NULL;
+
+        write_file(f->low, "x.kind",
+                   "[Kind]\nExec=true %z\nNope=1\nDirectory=a\n[Nowhere]\n[Step a]\nTimeoutSec=soon\n[Handshake]\nType=line\n[Stop]\nMessage=stop\n");
+        g_assert_cmpint(kind_load_file(path, reserved, &kind), ==, 0);
+        g_assert_true(g_str_has_suffix(kind->problem, "/x.kind:5: unknown section \"Nowhere\""));
+        g_assert_cmpuint(g_strv_length(kind->more_problems), ==, 5);
+        g_assert_true(g_str_has_suffix(kind->more_problems[0], "/x.kind:3: unknown key \"Nope\" in section \"Kind\""));
+        g_assert_nonnull(strstr(kind->more_problems[1], "/x.kind:2: Exec: "));
+        g_assert_nonnull(strstr(kind->more_problems[2], "/x.kind:4: Directory: "));
+        g_assert_nonnull(strstr(kind->more_problems[3], "/x.kind:7: TimeoutSec: "));
+        g_assert_true(g_str_has_suffix(kind->more_problems[4], "/x.kind:8: Type=line needs Line"));
+
+        write_file(f->low, "x.kind", "[Kind]\nExec=true ${Mode}\n[Option Mode]\nType=odd\nDefault=a\n");
+        g_assert_cmpint(kind_load_file(path, reserved, &option), ==, 0);
+        g_assert_nonnull(strstr(option->problem, "/x.kind:4: Type: "));
+        g_assert_null(option->more_problems);
+}
+
 static void test_a_file_that_masks_or_is_missing(Fixture *f, const void *data) {
         g_autofree char *path = g_build_filename(f->low, "x.kind", NULL), *missing = g_build_filename(f->low, "y.kind", NULL);
         g_autoptr(Kind) kind = NULL, none = NULL;
@@ -292,6 +314,7 @@ int main(int argc, char **argv) {
                 {"set/out-of-descriptors-fails-as-a-whole", test_out_of_descriptors},
                 {"set/a-kind-outlives-its-set", test_a_kind_outlives_its_set},
                 {"file/mistakes-as-in-a-set", test_a_file_by_itself},
+                {"file/all-that-is-wrong", test_all_that_is_wrong_with_a_file},
                 {"file/masked-or-missing", test_a_file_that_masks_or_is_missing},
         };
 
