@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The examples of docs/kinds.md as they are there; kinds that change while runtimes run; runtimectl kind check. */
+/* The examples of docs/kinds.md and the README as they are there; kinds that change while runtimes run; runtimectl kind check. */
 
 #include <signal.h>
 #include <string.h>
@@ -136,6 +136,36 @@ static void test_elixir(Harness *h) {
         stop(h, path, "{'ExitCode': <0>, 'StopStage': <'request'>}");
         text = client_read_text(h->client, path);
         node_check_text(text, "goodbye, a\") IO.puts(\"x\n");
+}
+
+/* The indented block that begins with [Kind], without its indentation. */
+static char *readme_kind(void) {
+        g_autofree char *page = read_source("../README.md");
+        const char *begin = strstr(page, "\n    [Kind]\n");
+        g_auto(GStrv) lines = NULL;
+        GString *text = g_string_new(NULL);
+
+        g_assert_nonnull(begin);
+        lines = g_strsplit(begin + 1, "\n", -1);
+        for (char **line = lines; *line; line++) {
+                if (!g_str_has_prefix(*line, "    ") && (*line)[0] != '\0')
+                        break;
+                g_string_append_printf(text, "%s\n", (*line)[0] != '\0' ? *line + 4 : "");
+        }
+        return g_string_free(text, FALSE);
+}
+
+static void test_readme(Harness *h) {
+        g_autofree char *kind = NULL, *path = NULL;
+
+        if (!has_program("elixir"))
+                return;
+        kind = readme_kind();
+        harness_add_kind(h, "greeter", kind);
+        harness_start_daemon(h, NULL);
+        path = start_ready(h, "greeter", "{'Name': <'bob'>}");
+        node_wait_output(h->client, path, 1, "ready for bob\n");
+        stop(h, path, "{'StopStage': <'request'>}");
 }
 
 static void test_line(Harness *h) {
@@ -276,6 +306,7 @@ int main(int argc, char *argv[]) {
                 {"a-Lua-one-over-pipes", test_lua},
                 {"a-shell-one-with-systemd-notify", test_shell},
                 {"an-Elixir-script-whose-options-are-arguments", test_elixir},
+                {"the-one-of-the-README", test_readme},
                 {"one-that-is-ready-with-a-line-of-its-output", test_line},
                 {"the-page-shows-what-runs", test_page},
                 {"a-reload-picks-up-changes-and-touches-nothing-that-runs", test_reload},
