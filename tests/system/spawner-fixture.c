@@ -312,13 +312,6 @@ char *spawner_cgroup_of(GPid pid) {
         return g_strndup(line, strcspn(line, "\n"));
 }
 
-void spawner_end(Spawner *s, const char *unit, Fixture *f) {
-        spawner_send_unit(s, SPAWNER_KILL, unit);
-        spawner_wait_for(s, SPAWNER_GONE);
-        spawner_send_unit(s, SPAWNER_REMOVE, unit);
-        spawner_keeper_free(f);
-}
-
 void spawner_assert_user(Spawner *s, const char *name, uid_t uid, int error) {
         struct spawner_user request = {.type = SPAWNER_USER, .cookie = 7, .uid = uid};
 
@@ -327,6 +320,19 @@ void spawner_assert_user(Spawner *s, const char *name, uid_t uid, int error) {
         spawner_wait(s, SPAWNER_USER_IS);
         g_assert_cmpuint(s->answer.user.cookie, ==, 7);
         g_assert_cmpint(s->answer.user.error, ==, error);
+}
+
+void spawner_remove(Spawner *s, const char *unit) {
+        spawner_send_unit(s, SPAWNER_REMOVE, unit);
+        /* No answer comes to that. A later question's says that it has been read, by a spawner that may be ended right after. */
+        spawner_assert_user(s, "alice", 0, 0);
+}
+
+void spawner_end(Spawner *s, const char *unit, Fixture *f) {
+        spawner_send_unit(s, SPAWNER_KILL, unit);
+        spawner_wait_for(s, SPAWNER_GONE);
+        spawner_remove(s, unit);
+        spawner_keeper_free(f);
 }
 
 bool spawner_is_gone(const char *path) {

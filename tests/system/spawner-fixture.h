@@ -45,6 +45,8 @@ void spawner_connect(Spawner *s);
 
 void spawner_send(Spawner *s, const void *message, size_t size, const int *fds, size_t n_fds);
 void spawner_send_unit(Spawner *s, enum spawner_type type, const char *unit);
+/* The folder of a runtime that has ended; returns when the spawner has been told. */
+void spawner_remove(Spawner *s, const char *unit);
 /* The next message must be of that type. */
 const SpawnerAnswer *spawner_wait(Spawner *s, enum spawner_type type);
 /* Skips others. */

@@ -197,7 +197,7 @@ static void test_stopped_keepers(void) {
         for (unsigned i = 0; i < N; i++) {
                 g_autofree char *id = g_strdup_printf("stopped%u", i), *unit = spawner_unit_of(s, id);
 
-                spawner_send_unit(s, SPAWNER_REMOVE, unit);
+                spawner_remove(s, unit);
                 spawner_keeper_free(keepers[i]);
         }
 }

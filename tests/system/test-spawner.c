@@ -269,7 +269,7 @@ static void test_stop_tells(void) {
         spawner_wait(s, SPAWNER_GONE);
         g_assert_cmpstr(s->answer.news.unit, ==, unit);
         g_assert_cmpint(s->answer.news.error, ==, 0);
-        spawner_send_unit(s, SPAWNER_REMOVE, unit);
+        spawner_remove(s, unit);
         spawner_keeper_free(f);
 }
 
@@ -320,7 +320,7 @@ static void test_folder_is_removed_as_its_user(void) {
         fixture_assert_line(f, RING_STREAM_STDOUT, 0, "made");
         spawner_send_unit(s, SPAWNER_KILL, unit);
         spawner_wait_for(s, SPAWNER_GONE);
-        spawner_send_unit(s, SPAWNER_REMOVE, unit);
+        spawner_remove(s, unit);
         wait_gone(s, folder);
         wait_empty(s);
         g_assert_true(g_file_test("/run/spawner-test-precious", G_FILE_TEST_EXISTS));
@@ -396,7 +396,7 @@ static void test_scope_once_more(void) {
         spawner_send_unit(s, SPAWNER_KILL, unit);
         spawner_wait_for(s, SPAWNER_GONE);
         spawner_wait_for(s, SPAWNER_GONE);
-        spawner_send_unit(s, SPAWNER_REMOVE, unit);
+        spawner_remove(s, unit);
         spawner_keeper_free(f);
 }
 
@@ -423,7 +423,7 @@ static void test_daemon_comes_back(void) {
         spawner_send_unit(s, SPAWNER_KILL, unit);
         spawner_wait(s, SPAWNER_GONE);
         g_assert_cmpstr(s->answer.news.unit, ==, unit);
-        spawner_send_unit(s, SPAWNER_REMOVE, unit);
+        spawner_remove(s, unit);
         spawner_keeper_free(f);
 }
 
@@ -444,7 +444,7 @@ static void test_daemon_gone_in_the_middle(void) {
                 spawner_keeper_free(f);
                 while (spawner_send_unit(s, SPAWNER_ADOPT, unit), spawner_wait_for(s, SPAWNER_GONE), strcmp(s->answer.news.unit, unit) != 0)
                         ;
-                spawner_send_unit(s, SPAWNER_REMOVE, unit);
+                spawner_remove(s, unit);
                 assert_property(unit, "ActiveState", "inactive");
         }
         wait_empty(s);
@@ -481,7 +481,7 @@ static void test_many_at_once(void) {
         for (unsigned i = 0; i < N; i++) {
                 g_autofree char *id = g_strdup_printf("many%u", i), *unit = spawner_unit_of(s, id);
 
-                spawner_send_unit(s, SPAWNER_REMOVE, unit);
+                spawner_remove(s, unit);
                 spawner_keeper_free(keepers[i]);
         }
         wait_empty(s);
