@@ -361,7 +361,7 @@ int main(int argc, char *argv[]) {
         }
         /* It meets everybody, and needs no rights: those are the spawner's. */
         if (arguments.system && geteuid() == 0) {
-                complain(_("The service of the system bus doesn't run as root: start runtime-manager.service, which runs it as the user runtime-manager."));
+                complain(_("The service of the system bus must not run as root: start runtime-manager.service, which runs it as the user runtime-manager."));
                 return EXIT_FAILURE;
         }
         daemon.keep = arguments.keep;
