@@ -17,6 +17,7 @@ import xml.etree.ElementTree as ET
 SOURCE, BUILD = (pathlib.Path(path) for path in sys.argv[1:])
 PAGES = ["runtimectl.1", "runtime-managerd.8", "runtime-manager.conf.5", "runtime-kind.5", "runtime-protocol.7", "org.example.RuntimeManager.5"]
 OPTION = re.compile(r"(?<![\w-])--(?:[a-z]|[A-Z][A-Za-z]*[a-z])[A-Za-z-]*")
+ALIASES = ["runtime-keeper.8", "runtime-spawner.8"]
 results = []
 
 
@@ -57,6 +58,12 @@ def check_rendering(name):
     if shown.returncode != 0 or "NAME" not in re.sub(".\b", "", shown.stdout):
         problems.append("man did not show it")
     return problems
+
+
+def check_alias(name):
+    """What stands for another page names it, as man looks for it below the folder of all pages."""
+    target = re.fullmatch(r"\.so (man(\d)/([\w.-]+\.\2))\n", (BUILD / "man" / name).read_text(encoding="utf-8"))
+    return [] if target and target[3] in PAGES else ["it names no page of ours"]
 
 
 def check_verbs():
@@ -129,6 +136,8 @@ def check_interface():
 def main():
     for name in PAGES:
         case(f"{name} is rendered without warnings", check_rendering(name))
+    for name in ALIASES:
+        case(f"{name} is another name of a page", check_alias(name))
     case("runtimectl(1) has each verb and each of its options", check_verbs())
     case("runtimectl(1) has each exit code", check_exit_codes())
     case("runtime-managerd(8) has each option", check_options("runtime-managerd", "runtime-managerd.8"))
