@@ -36,10 +36,23 @@ The bus name **org.example.RuntimeManager**, on the session bus and on the syste
 
 """
 TAIL = """
+EXAMPLE
+=======
+
+Start a runtime, wait for its end, read what it has printed, and see how it ended::
+
+    n=org.example.RuntimeManager p=/org/example/RuntimeManager
+    busctl --user call -- $n $p $n StartRuntime 'sa{sv}' command \\
+        2 Id s mine Command as 3 sh -c 'echo hi'
+    busctl --user --timeout=60 call $n $p $n WaitRuntime ss mine ended
+    r=$p/runtime/mine
+    busctl --user call $n $r $n.Runtime ReadOutputText tu 0 0
+    busctl --user get-property $n $r $n.Runtime EndReport
+
 SEE ALSO
 ========
 
-**runtimectl**\\ (1), **runtime-managerd**\\ (8), **runtime-kind**\\ (5), **runtime-manager.conf**\\ (5), **busctl**\\ (1), **gdbus**\\ (1)
+**runtimectl**\\ (1), **runtime-managerd**\\ (8), **runtime-kind**\\ (5), **runtime-manager.conf**\\ (5), **runtime-protocol**\\ (7), **busctl**\\ (1), **gdbus**\\ (1)
 """
 
 
@@ -48,7 +61,7 @@ def escape(text):
     return re.sub(r"([\\*`_|])", r"\\\1", text)
 
 
-ITEM = re.compile(r"((?:[A-Z]\w*(?: [a-z{}()]{1,8})?(?:, )?)+)(?:  +|$)|([A-Z]\w* (?:t|s|u|i|b|as)) ")
+ITEM = re.compile(r"((?:[A-Z]\w*(?: [a-z{}()]{1,12})?(?:, )?)+)(?:  +|$)|([A-Z]\w* (?:t|s|u|i|b|as)) ")
 
 
 def blocks(text):
@@ -76,13 +89,16 @@ def blocks(text):
 
 def render(text):
     out = []
+    margin = "  "
     for kind, body in blocks(text):
+        # A list that an argument ends with is a part of what is said of it.
+        margin = "    " if kind == "argument" or (kind == "item" and margin == "    ") else "  "
         if kind == "argument":
             name, rest = re.match(r"@(\w+): (.*)", body).groups()
             out += [f"*{name}*", f"    {escape(rest)}", ""]
         elif kind == "item":
             match = ITEM.match(body)
-            out += [f"  **{escape((match[1] or match[2]).strip())}**", f"      {escape(body[match.end():].strip())}", ""]
+            out += [f"{margin}**{escape((match[1] or match[2]).strip())}**", f"{margin}    {escape(body[match.end():].strip())}", ""]
         else:
             out += [escape(body), ""]
     return out
