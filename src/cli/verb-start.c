@@ -155,6 +155,25 @@ static int make_call(Start *start, sd_bus *bus, sd_bus_message **ret) {
         return EXIT_OK;
 }
 
+/* What isn't started at all ends as what is and then fails does: a script needn't know how far it came. */
+static int start_fail(const sd_bus_error *error, int r) {
+        static const struct {
+                const char *name;
+                int exit_code;
+        } failures[] = {
+                {RM_ERROR_EXECUTABLE_NOT_FOUND, EXIT_START_FAILED},
+                {RM_ERROR_START_FAILED, EXIT_START_FAILED},
+                {RM_ERROR_TIMEOUT, EXIT_START_FAILED},
+                {RM_ERROR_SETUP_FAILED, EXIT_SETUP_FAILED},
+        };
+        int exit_code = client_fail(error, r);
+
+        for (size_t i = 0; i < ELEMENTSOF(failures); i++)
+                if (sd_bus_error_has_name(error, failures[i].name))
+                        return failures[i].exit_code;
+        return exit_code;
+}
+
 static int start_runtime(Start *start, sd_bus *bus, Target *ret) {
         _cleanup_error_ sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_message_ sd_bus_message *message = NULL, *reply = NULL;
@@ -168,7 +187,7 @@ static int start_runtime(Start *start, sd_bus *bus, Target *ret) {
         if (r >= 0)
                 r = sd_bus_message_read(reply, "so", &id, &path);
         if (r < 0)
-                return client_fail(&error, r);
+                return start_fail(&error, r);
         ret->id = g_strdup(id);
         ret->path = g_strdup(path);
         return EXIT_OK;

@@ -52,6 +52,20 @@ static void test_start_too_early(Harness *h) {
         assert_contains(err, "  no luck\n");
 }
 
+static void test_start_fails(Harness *h) {
+        g_autofree char *none = NULL, *script = harness_add_file(h, "script", "#!/no/such/interpreter\n", 0755), *program = NULL, *kind = NULL, *step = NULL;
+
+        kind = g_strdup_printf("[Kind]\nExec=true\n[Step one]\nExec=%s\n[Handshake]\nType=exec\n", script);
+        harness_add_kind(h, "prepared", kind);
+        harness_start_daemon(h, NULL);
+        none = cli_fails(h, 70, "start", "command", "--follow", "--", "nonesuch", NULL);
+        assert_contains(none, "no executable \"nonesuch\" found in PATH");
+        program = cli_fails(h, 70, "start", "command", "--", script, NULL);
+        assert_contains(program, "could not be executed");
+        step = cli_fails(h, 71, "start", "prepared", "--wait", NULL);
+        assert_contains(step, "could not be executed");
+}
+
 static void test_stop(Harness *h) {
         g_autofree char *first = harness_id("first"), *second = harness_id("second"), *out = NULL;
         _cleanup_json_ json_t *one = NULL, *again = NULL;
@@ -264,6 +278,7 @@ int main(int argc, char *argv[]) {
                 {"start-prints-the-id-alone", test_start},
                 {"start-as-JSON-and-again", test_start_json},
                 {"start-wait-of-what-ends-before-it-is-ready", test_start_too_early},
+                {"start-of-what-can-not-be-executed", test_start_fails},
                 {"stop-waits-for-the-end-and-tells-it", test_stop},
                 {"kill-sends-the-signal", test_kill},
                 {"interrupt-in-the-way-of-the-kind", test_interrupt},
