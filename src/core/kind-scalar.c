@@ -81,14 +81,27 @@ static const struct {
         uint64_t usec;
 } time_units[] = {
         {"us", 1},
+        {"usec", 1},
         {"ms", USEC_PER_MSEC},
+        {"msec", USEC_PER_MSEC},
         {"s", USEC_PER_SEC},
         {"sec", USEC_PER_SEC},
-        {"min", 60 * USEC_PER_SEC},
+        {"second", USEC_PER_SEC},
+        {"seconds", USEC_PER_SEC},
         {"m", 60 * USEC_PER_SEC},
+        {"min", 60 * USEC_PER_SEC},
+        {"minute", 60 * USEC_PER_SEC},
+        {"minutes", 60 * USEC_PER_SEC},
         {"h", 3600 * USEC_PER_SEC},
         {"hr", 3600 * USEC_PER_SEC},
+        {"hour", 3600 * USEC_PER_SEC},
+        {"hours", 3600 * USEC_PER_SEC},
         {"d", 24 * 3600 * USEC_PER_SEC},
+        {"day", 24 * 3600 * USEC_PER_SEC},
+        {"days", 24 * 3600 * USEC_PER_SEC},
+        {"w", 7 * 24 * 3600 * USEC_PER_SEC},
+        {"week", 7 * 24 * 3600 * USEC_PER_SEC},
+        {"weeks", 7 * 24 * 3600 * USEC_PER_SEC},
 };
 
 /* A unit at *text; none, at the end of the text, is seconds. */

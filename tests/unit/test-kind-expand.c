@@ -259,6 +259,8 @@ static void test_values_as_written(void) {
                 {KIND_OPTION_TIME, "1 min 30", "90000000"},
                 {KIND_OPTION_TIME, "1h", "3600000000"},
                 {KIND_OPTION_TIME, "2d", "172800000000"},
+                {KIND_OPTION_TIME, "5minutes", "300000000"},
+                {KIND_OPTION_TIME, "2weeks 1day 3hours 20msec", "1306800020000"},
                 {KIND_OPTION_TIME, "1.5s", "1500000"},
                 {KIND_OPTION_TIME, "0.25", "250000"},
                 {KIND_OPTION_TIME, "infinity", "infinity"},
