@@ -204,6 +204,20 @@ static int append_kind_options(sd_bus_message *reply, const Kind *kind) {
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+/* What the D-Bus type doesn't tell: that a text is a path, and a number a time. */
+static int append_kind_option_types(sd_bus_message *reply, const Kind *kind) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'v', "a{ss}");
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'a', "{ss}");
+        for (size_t i = 0; r >= 0 && i < kind->n_options; i++)
+                r = sd_bus_message_append(reply, "{ss}", kind->options[i].name, kind_option_type_to_string(kind->options[i].type));
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int append_kind_steps(sd_bus_message *reply, const Kind *kind) {
         int r;
 
@@ -246,6 +260,14 @@ static int append_kind(sd_bus_message *reply, Manager *manager, const Kind *kind
                 r = sd_bus_message_append(reply, "s", "Options");
         if (r >= 0)
                 r = append_kind_options(reply, kind);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "s", "OptionTypes");
+        if (r >= 0)
+                r = append_kind_option_types(reply, kind);
         if (r >= 0)
                 r = sd_bus_message_close_container(reply);
         if (r >= 0)

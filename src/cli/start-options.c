@@ -18,7 +18,6 @@ typedef enum Meaning {
         MEANING_SHARE,       /* of CPU time: "50%" */
         MEANING_PATH,        /* made absolute */
         MEANING_ENVIRONMENT, /* NAME alone: with the value it has here */
-        MEANING_UNKNOWN,     /* a number of some kind's option: times by their unit, else sizes */
 } Meaning;
 
 typedef struct CommonOption {
@@ -211,12 +210,20 @@ bool start_options_has_value(const StartOptions *options, const char *name, cons
         return false;
 }
 
-/* The types of a kind's options don't tell a path or a time: by custom, their names do. */
-static Meaning guess_meaning(const char *name, const char *type) {
-        if (strcmp(type, "t") == 0)
-                return g_str_has_suffix(name, "USec") ? MEANING_TIME : MEANING_UNKNOWN;
-        if (strcmp(type, "s") == 0 && (g_str_has_suffix(name, "Path") || g_str_has_suffix(name, "Directory") || g_str_has_suffix(name, "File")))
-                return MEANING_PATH;
+/* `type`: as the kind's file has it; what D-Bus has is the same for a path as for any text, and for a time as for any number. */
+static Meaning meaning_of_type(const char *type) {
+        static const struct {
+                const char *type;
+                Meaning meaning;
+        } meanings[] = {
+                {"path", MEANING_PATH},
+                {"size", MEANING_SIZE},
+                {"time", MEANING_TIME},
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(meanings); i++)
+                if (strcmp(meanings[i].type, type) == 0)
+                        return meanings[i].meaning;
         return MEANING_PLAIN;
 }
 
@@ -229,8 +236,8 @@ static char *list_names(const json_t *declared) {
         return g_string_free(names, FALSE);
 }
 
-static bool resolve_from(StartOption *option, const json_t *declared) {
-        const json_t *entry;
+static bool resolve_from(StartOption *option, const json_t *kind) {
+        const json_t *declared = json_object_get(kind, "Options"), *types = json_object_get(kind, "OptionTypes"), *entry;
         size_t i;
 
         json_array_foreach(declared, i, entry) {
@@ -241,22 +248,20 @@ static bool resolve_from(StartOption *option, const json_t *declared) {
                 g_free(option->name);
                 option->name = g_strdup(name);
                 option->type = g_strdup(type);
-                option->meaning = guess_meaning(name, type);
+                option->meaning = meaning_of_type(json_get_string(types, name, ""));
                 return true;
         }
         return false;
 }
 
 bool start_options_resolve(StartOptions *options, const json_t *kind, char **ret_problem) {
-        const json_t *declared = json_object_get(kind, "Options");
-
         for (unsigned i = 0; i < options->options->len; i++) {
                 StartOption *option = options->options->pdata[i];
                 g_autofree char *names = NULL;
 
-                if (option->type || resolve_from(option, declared))
+                if (option->type || resolve_from(option, kind))
                         continue;
-                names = list_names(declared);
+                names = list_names(json_object_get(kind, "Options"));
                 *ret_problem = *names ? g_strdup_printf(_("There is no option %s. This kind has these of its own: %s."), option->word, names)
                                       : g_strdup_printf(_("There is no option %s, and this kind has none of its own."), option->word);
                 return false;
@@ -272,8 +277,6 @@ static bool read_unsigned(const StartOption *option, const char *text, uint64_t 
                 return parse_time(text, USEC_PER_SEC, ret);
         case MEANING_SHARE:
                 return parse_percent(text, ret) || parse_time(text, 0, ret);
-        case MEANING_UNKNOWN:
-                return parse_size(text, ret) || parse_time(text, 0, ret);
         case MEANING_PLAIN:
         case MEANING_SIZE:
         case MEANING_PATH:
@@ -397,7 +400,7 @@ static const char *describe_type(const StartOption *option) {
                 return _("a time like 10s");
         if (option->meaning == MEANING_SHARE)
                 return _("a share like 50%");
-        if (option->meaning == MEANING_SIZE || option->meaning == MEANING_UNKNOWN)
+        if (option->meaning == MEANING_SIZE)
                 return _("a number, perhaps with K, M or G");
         if (option->type[0] == 'b')
                 return _("'yes' or 'no'");

@@ -96,13 +96,13 @@ static char *text_from_json(const json_t *value) {
         return g_strdup(dump ?: "?");
 }
 
-/* D-Bus types in words; what is rare is shown as it is. */
+/* Types of kinds' files in words; one that came later is shown as it is. */
 static const char *describe_type(const char *type) {
         static const struct {
                 const char *type, *words;
         } types[] = {
-                {"s", N_("text")},   {"b", N_("yes or no")}, {"t", N_("number")}, {"u", N_("number")},        {"as", N_("texts")},
-                {"i", N_("number")}, {"x", N_("number")},    {"d", N_("number")}, {"a{ss}", N_("KEY=VALUE")},
+                {"string", N_("text")}, {"strings", N_("texts")}, {"boolean", N_("yes or no")}, {"integer", N_("number")},
+                {"size", N_("size")},   {"time", N_("time")},     {"path", N_("path")},
         };
 
         for (size_t i = 0; i < ELEMENTSOF(types); i++)
@@ -111,13 +111,14 @@ static const char *describe_type(const char *type) {
         return type;
 }
 
-static void print_option(const json_t *option) {
+static void print_option(const json_t *option, const json_t *types) {
         const json_t *values = json_object_get(option, "Values"), *fallback = json_object_get(option, "Default"), *value;
+        const char *name = json_get_string(option, "Name", "?");
         GString *line = g_string_new(NULL);
         g_autofree char *default_text = text_from_json(fallback), *text = NULL;
         size_t i;
 
-        g_string_append_printf(line, "--%s (%s)", json_get_string(option, "Name", "?"), describe_type(json_get_string(option, "Type", "?")));
+        g_string_append_printf(line, "--%s (%s)", name, describe_type(json_get_string(types, name, "?")));
         if (*json_get_string(option, "Description", ""))
                 g_string_append_printf(line, " %s", kinds_text(json_get_string(option, "Description", "")));
         if (json_is_true(json_object_get(option, "Required")))
@@ -156,7 +157,7 @@ static void print_kind(const Cli *cli, const json_t *kind) {
                 format_print_name(_("Options"));
                 putchar('\n');
         }
-        json_array_foreach(options, i, entry) print_option(entry);
+        json_array_foreach(options, i, entry) print_option(entry, json_object_get(kind, "OptionTypes"));
         if (available && !cli->no_legend)
                 printf(_("\n'runtimectl start %s' starts one.\n"), name);
         g_string_free(step_names, TRUE);

@@ -9,6 +9,7 @@
 static const char with_options[] = "[Kind]\nDescription=One of mine\nExec=sleep 100\n"
                                    "[Option Mode]\nType=string\nValues=fast;slow\nDefault=fast\nDescription=How it runs\n"
                                    "[Option Script]\nType=path\nRequired=yes\n"
+                                   "[Option Patience]\nType=time\nDefault=2s\n[Option Room]\nType=size\nDefault=1K\n"
                                    "[Handshake]\nType=exec\n";
 
 static const json_t *find_kind(const json_t *kinds, const char *name) {
@@ -51,7 +52,9 @@ static void test_kind(Harness *h) {
         g_assert_true(g_str_has_prefix(text, "● mine\n Description: One of mine\n   Available: yes\n"));
         assert_contains(text, "/mine.kind\n");
         assert_contains(text, "--Mode (text) How it runs; default: fast; one of: fast, slow\n");
-        assert_contains(text, "--Script (text); required\n");
+        assert_contains(text, "--Script (path); required\n");
+        assert_contains(text, "--Patience (time); default: 2000000\n");
+        assert_contains(text, "--Room (size); default: 1024\n");
         assert_contains(text, "'runtimectl start mine' starts one.");
         kind = cli_json(h, "kind", "mine", NULL);
         assert_member(kind, "Name", "mine");
@@ -60,13 +63,25 @@ static void test_kind(Harness *h) {
         assert_contains(err, "There is no kind 'yours'.\n'runtimectl kinds' lists");
 }
 
+/* By their type in the kind's file: their names say nothing of it, and D-Bus has the same for a path as for any text, and for a time as for any number. */
+static void test_values(Harness *h) {
+        g_autofree char *here = g_get_current_dir(), *expected = g_strdup_printf("%s/some/script 5000000 2048 as/is\n", here), *text = NULL;
+
+        harness_add_kind(h, "values",
+                         "[Kind]\nExec=echo ${Script} ${Patience} ${Room} ${ThePath}\n[Option Script]\nType=path\n[Option Patience]\nType=time\n"
+                         "[Option Room]\nType=size\n[Option ThePath]\n");
+        harness_start_daemon(h, NULL);
+        cli_run(h, 0, &text, NULL, "start", "values", "-fq", "--script=some/script", "--patience=5", "--room=2K", "--the-path=as/is", NULL);
+        g_assert_cmpstr(text, ==, expected);
+}
+
 static void test_unknown_option(Harness *h) {
         g_autofree char *own = NULL, *none = NULL;
 
         harness_add_kind(h, "mine", with_options);
         harness_start_daemon(h, NULL);
         own = cli_fails(h, 2, "start", "mine", "--Mod=fast", NULL);
-        assert_contains(own, "This kind has these of its own: Mode, Script.\n'runtimectl kind mine' shows the options of this kind");
+        assert_contains(own, "This kind has these of its own: Mode, Script, Patience, Room.\n'runtimectl kind mine' shows the options of this kind");
         none = cli_fails(h, 2, "start", "command", "--Mod=fast", NULL);
         assert_contains(none, "this kind has none of its own.\n'runtimectl kind command' shows");
 }
@@ -116,6 +131,7 @@ int main(int argc, char *argv[]) {
         static const HarnessCase cases[] = {
                 {"kinds-with-what-is-wrong-with-them", test_kinds},
                 {"kind-shows-one-with-its-options", test_kind},
+                {"options-by-their-type-in-the-kinds-file", test_values},
                 {"options-that-the-kind-has-not-got", test_unknown_option},
                 {"kind-check-needs-no-service", test_check},
                 {"reload-reads-them-again", test_reload},
