@@ -314,10 +314,13 @@ int client_fail(const sd_bus_error *error, int r) {
         return known && known->meaning == MEANING_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_ERROR;
 }
 
+/* Of another user, too: "u4294967294_", and then the id. */
+#define ID_MAX (12 + 32)
+
 static bool may_be_id(const char *word) {
         size_t length = strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789_");
 
-        return length > 0 && length <= 32 && word[length] == '\0';
+        return length > 0 && length <= ID_MAX && word[length] == '\0';
 }
 
 static int find_exact(sd_bus *bus, const char *word, sd_bus_error *reterr, Target *ret) {

@@ -35,7 +35,7 @@ static int wait_for(Cli *cli, const char *word, const char *until, uint64_t time
                 return client_fail(&error, r);
 
         if (cli->json != CLI_JSON_OFF) {
-                _cleanup_json_ json_t *result = json_pack("{s:s, s:s, s:O}", "Id", target.id, "State", state, "EndReport", report);
+                _cleanup_json_ json_t *result = json_pack("{s:s, s:s, s:s, s:O}", "Id", target.id, "Object", target.path, "State", state, "EndReport", report);
 
                 json_print(result, cli->json);
         }

@@ -102,6 +102,7 @@ static void test_wait(Harness *h) {
         g_assert_cmpstr(ready, ==, "");
         waited = cli_json(h, "wait", "--until=ready", runs, NULL);
         assert_member(waited, "State", "ready");
+        g_assert_true(g_str_has_suffix(json_string_value(json_object_get(waited, "Object")), runs));
         cli_run(h, 7, &out, NULL, "wait", "--json", ended, NULL);
         assert_contains(out, "\"ExitCode\":7");
 }

@@ -86,7 +86,7 @@ static void test_too_many_words(Harness *h) {
 
 static void test_unknown_ids(Harness *h) {
         static const char *const verbs[] = {"status", "logs", "report", "wait", "stop", "kill", "interrupt", "restart", "connection", "forget", "monitor"};
-        g_autofree char *limit = NULL;
+        g_autofree char *limit = NULL, *longest = NULL;
 
         harness_start_daemon(h, NULL);
         for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
@@ -99,6 +99,9 @@ static void test_unknown_ids(Harness *h) {
         }
         limit = cli_fails(h, 3, "limit", "nowhere", "TasksMax=1", NULL);
         assert_contains(limit, "nowhere");
+        /* Of another user of the system. */
+        longest = cli_fails(h, 3, "status", "u4294967294_abcdefghijklmnopqrstuvwxyz012345", NULL);
+        assert_contains(longest, "There is no runtime whose id is 'u4294967294_");
 }
 
 static void test_wrong_values(Harness *h) {
