@@ -89,6 +89,8 @@ static char *text_from_json(const json_t *value) {
 
         if (json_is_string(value))
                 return g_strdup(json_string_value(value));
+        if (json_is_array(value) && json_array_size(value) == 0)
+                return g_strdup("");
         /* What is infinite is null there. */
         if (json_is_null(value))
                 return g_strdup("infinity");

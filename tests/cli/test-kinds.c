@@ -9,7 +9,7 @@
 static const char with_options[] = "[Kind]\nDescription=One of mine\nExec=sleep 100\n"
                                    "[Option Mode]\nType=string\nValues=fast;slow\nDefault=fast\nDescription=How it runs\n"
                                    "[Option Script]\nType=path\nRequired=yes\n"
-                                   "[Option Patience]\nType=time\nDefault=2s\n[Option Room]\nType=size\nDefault=1K\n"
+                                   "[Option Patience]\nType=time\nDefault=2s\n[Option Room]\nType=size\nDefault=1K\n[Option Words]\nType=strings\n"
                                    "[Handshake]\nType=exec\n";
 
 static const json_t *find_kind(const json_t *kinds, const char *name) {
@@ -55,6 +55,7 @@ static void test_kind(Harness *h) {
         assert_contains(text, "--Script (path); required\n");
         assert_contains(text, "--Patience (time); default: 2000000\n");
         assert_contains(text, "--Room (size); default: 1024\n");
+        assert_contains(text, "--Words (texts)\n");
         assert_contains(text, "'runtimectl start mine' starts one.");
         kind = cli_json(h, "kind", "mine", NULL);
         assert_member(kind, "Name", "mine");
@@ -81,7 +82,7 @@ static void test_unknown_option(Harness *h) {
         harness_add_kind(h, "mine", with_options);
         harness_start_daemon(h, NULL);
         own = cli_fails(h, 2, "start", "mine", "--Mod=fast", NULL);
-        assert_contains(own, "This kind has these of its own: Mode, Script, Patience, Room.\n'runtimectl kind mine' shows the options of this kind");
+        assert_contains(own, "This kind has these of its own: Mode, Script, Patience, Room, Words.\n'runtimectl kind mine' shows the options of this kind");
         none = cli_fails(h, 2, "start", "command", "--Mod=fast", NULL);
         assert_contains(none, "this kind has none of its own.\n'runtimectl kind command' shows");
 }
