@@ -105,6 +105,18 @@ def check_configuration():
     return problems + [f"{name}: the default is {value}" for name, value in settings if f"Default: **{value}**" not in blocks.get(name, "")]
 
 
+def check_journal():
+    """Each field that the sources write is told of, on the page and in docs/journal.md."""
+    written = set()
+    for path in [*(SOURCE / "src/core").glob("*.c"), SOURCE / "src/keeper/journal.c"]:
+        written.update(re.findall(r'["\\n](RUNTIME_[A-Z_]+|CPU_USAGE_NSEC|MEMORY_PEAK)["=]', path.read_text(encoding="utf-8")))
+    written.discard("RUNTIME_DIRECTORY")
+    manual, guide = page("runtime-managerd.8"), (SOURCE / "docs/journal.md").read_text(encoding="utf-8")
+    problems = [f"runtime-managerd.8: {name} isn't described" for name in sorted(written) if f"**{name}=**" not in manual]
+    problems += [f"docs/journal.md: {name} isn't described" for name in sorted(written) if f"`{name}`" not in guide]
+    return problems if written else ["there are no fields"]
+
+
 def check_kinds():
     """The keys of each section, as the parser has them."""
     parser, found = (SOURCE / "src/core/kind-parse.c").read_text(encoding="utf-8"), sections(page("runtime-kind.5"))
@@ -141,6 +153,8 @@ def main():
     case("runtimectl(1) has each verb and each of its options", check_verbs())
     case("runtimectl(1) has each exit code", check_exit_codes())
     case("runtime-managerd(8) has each option", check_options("runtime-managerd", "runtime-managerd.8"))
+    case("runtime-managerd(8) has each option of the spawner", check_options("runtime-spawner", "runtime-managerd.8"))
+    case("runtime-managerd(8) and docs/journal.md have each field of the journal", check_journal())
     case("runtime-manager.conf(5) has each setting, and its default", check_configuration())
     case("runtime-kind(5) has each key of each section", check_kinds())
     case("org.example.RuntimeManager(5) has each method, signal and property", check_interface())
