@@ -31,6 +31,8 @@ struct Bus {
         sd_id128_t id;          /* of the bus that the peers' names are from */
         GHashTable *moved;      /* RuntimeObject: subscribers of it have got on since their places were written */
         sd_event_source *places_timer;
+        GHashTable *ends_in_queue; /* RuntimeObject: of these the bus has not been told the end yet */
+        sd_event_source *ends_source;
         void (*on_all_loaded)(Bus *bus);
         void (*on_idle)(void *userdata); /* see service.h */
         void *on_idle_userdata;
@@ -139,6 +141,12 @@ void clients_save_subscribers(Bus *bus);
 /* Before there is a connection. Nobody is sent anything until peer_table_recheck(). */
 void clients_load_subscribers(Bus *bus);
 void clients_load(RuntimeObject *object);
+
+/* ends.c */
+/* After the end of a runtime was told: whether it is with the bus. If not, its runtime is told when it is. */
+bool ends_sent(RuntimeObject *object);
+/* The object goes. */
+void ends_forget(RuntimeObject *object);
 
 /* ownership.c */
 void ownership_begin(RuntimeObject *object, Peer *caller);

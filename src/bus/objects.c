@@ -106,6 +106,7 @@ static RuntimeObject *object_free(RuntimeObject *object) {
         if (!object)
                 return NULL;
         clients_forget(object);
+        ends_forget(object);
         ownership_end(object);
         audience_drop_object(object);
         g_ptr_array_unref(object->followers);
@@ -314,11 +315,12 @@ static bool on_ending(void *userdata, Runtime *runtime) {
         return feed_finish(bus_get_object(userdata, runtime)->feed);
 }
 
-static void on_ended(void *userdata, Runtime *runtime) {
+static bool on_ended(void *userdata, Runtime *runtime) {
         RuntimeObject *object = bus_get_object(userdata, runtime);
 
         emit_ended(object);
         answer_waits(object);
+        return ends_sent(object);
 }
 
 int bus_stop(RuntimeObject *object, sd_bus_message *call, sd_bus_error *reterr) {

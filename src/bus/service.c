@@ -373,6 +373,7 @@ int service_new(sd_event *event, bool many_users, const char *address, const Ser
         service->bus.objects = g_hash_table_new(NULL, NULL);
         service->bus.subscribers = g_ptr_array_new();
         service->bus.moved = g_hash_table_new(NULL, NULL);
+        service->bus.ends_in_queue = g_hash_table_new(NULL, NULL);
         service->bus.on_all_loaded = on_all_loaded;
         r = peer_table_new(many_users ? PINGS_MAX_MANY_USERS : PINGS_MAX, many_users ? PINGS_MAX_UID : PINGS_MAX, many_users ? LIMIT_WINDOW_UID : UINT64_MAX,
                            &peer_handler, &service->bus, &service->bus.peers);
@@ -405,6 +406,8 @@ Service *service_free(Service *service) {
         g_hash_table_unref(service->bus.objects);
         g_ptr_array_unref(service->bus.subscribers);
         g_hash_table_unref(service->bus.moved);
+        g_hash_table_unref(service->bus.ends_in_queue);
+        sd_event_source_disable_unref(service->bus.ends_source);
         sd_event_source_disable_unref(service->bus.places_timer);
         g_free(service->address);
         g_free(service);

@@ -86,11 +86,13 @@ static struct tm local_time(uint64_t realtime_usec) {
         return tm;
 }
 
+/* The days are English, as systemd has them, so that the whole can be given back to --since. */
 char *format_timestamp(uint64_t realtime_usec) {
+        static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
         struct tm tm = local_time(realtime_usec);
         char text[128];
 
-        return g_strdup(strftime(text, sizeof(text), "%a %Y-%m-%d %H:%M:%S %Z", &tm) > 0 ? text : "?");
+        return strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S %Z", &tm) > 0 ? g_strdup_printf("%s %s", days[tm.tm_wday], text) : g_strdup("?");
 }
 
 char *format_clock(uint64_t realtime_usec) {

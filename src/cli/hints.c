@@ -13,8 +13,10 @@
 typedef struct Hint {
         const char *name;
         const char *words; /* of the message, which tell what one name stands for apart; NULL: it stands for one thing */
-        const char *line;
+        const char *line;  /* NULL: nothing can be done */
 } Hint;
+
+/* The first that fits. */
 
 static const Hint hints[] = {
         {RM_ERROR_NO_SUCH_KIND, NULL, N_("'runtimectl kinds' lists them; if you have just written its file: 'runtimectl reload'.")},
@@ -25,13 +27,16 @@ static const Hint hints[] = {
         {RM_ERROR_INVALID_OPTION, "takes no option Command", N_("Write them behind '--': 'runtimectl start KIND -- ARGUMENT...'.")},
         {RM_ERROR_INVALID_OPTION, "User=root", N_("That is --uid=USER.")},
         {RM_ERROR_BAD_STATE, "stop it first", N_("That is 'runtimectl stop ID'.")},
+        {RM_ERROR_BAD_STATE, "in the state ended", N_("'runtimectl restart ID' starts it again.")},
+        {RM_ERROR_BAD_STATE, "in the state stopping", NULL},
         {RM_ERROR_BAD_STATE, "only one that is ready", N_("'runtimectl wait --until=ready ID' waits until it is.")},
 };
 
 void hints_print(const char *name, const char *message) {
         for (size_t i = 0; name && i < ELEMENTSOF(hints); i++)
                 if (strcmp(hints[i].name, name) == 0 && (!hints[i].words || (message && strstr(message, hints[i].words)))) {
-                        fprintf(stderr, "%s\n", _(hints[i].line));
+                        if (hints[i].line)
+                                fprintf(stderr, "%s\n", _(hints[i].line));
                         return;
                 }
 }

@@ -138,7 +138,7 @@ static void add_consumed(GPtrArray *lines, const json_t *report) {
         if (cpu != UINT64_MAX)
                 add_line(parts, _("%s of CPU time"), cpu_text);
         if (peak != UINT64_MAX)
-                add_line(parts, _("%s of memory at most"), peak_text);
+                add_line(parts, _("memory peak %s"), peak_text);
         if (parts->len == 0)
                 return;
         g_ptr_array_add(parts, NULL);

@@ -86,7 +86,7 @@ static void print_usage(const json_t *usage) {
         uint64_t kills = json_get_u64(usage, "OOMKills", 0);
 
         if (memory != UINT64_MAX)
-                print_fact(_("Memory"), peak != UINT64_MAX ? _("%s (at most %s)") : "%s", memory_text, peak_text);
+                print_fact(_("Memory"), peak != UINT64_MAX ? _("%s (peak: %s)") : "%s", memory_text, peak_text);
         if (tasks != UINT64_MAX)
                 print_fact(_("Tasks"), "%ju", tasks);
         if (cpu != UINT64_MAX)

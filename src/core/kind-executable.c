@@ -62,7 +62,9 @@ char *kind_describe_missing_executable(const char *name, const char *missing, in
         if (missing)
                 return g_strdup(missing);
         quoted = text_quote(name, strlen(name), PATH_MAX);
-        return g_strdup_printf(abs(error) == EACCES ? "%s may not be executed." : "no executable %s found in PATH", quoted);
+        if (abs(error) == EACCES)
+                return g_strdup_printf("%s may not be executed.", quoted);
+        return g_strdup_printf(g_path_is_absolute(name) ? "no executable file at %s" : "no executable %s found in PATH", quoted);
 }
 
 char *kind_describe_missing_file(const char *missing, const char *path, int error) {

@@ -375,13 +375,22 @@ static void runtime_tell_end(Runtime *runtime) {
                 runtime->handler->on_start_failed(runtime->userdata, runtime, &error);
         }
         runtime_log_ended(runtime);
-        runtime->handler->on_ended(runtime->userdata, runtime);
+        runtime->over = true;
+        runtime->told_end = runtime->handler->on_ended(runtime->userdata, runtime);
         runtime->again = false;
-        runtime->told_end = true;
         /* What never ran leaves nothing behind, also if the next daemon finds it here. */
         if (runtime->has_run)
                 (void) runtime_save(runtime);
         runtime->handler->on_over(runtime->userdata, runtime, restart);
+}
+
+void runtime_end_is_told(Runtime *runtime) {
+        /* It may have been started again meanwhile. */
+        if (!runtime->over || runtime->told_end)
+                return;
+        runtime->told_end = true;
+        if (runtime->has_run)
+                (void) runtime_save(runtime);
 }
 
 void runtime_end_again(Runtime *runtime) {

@@ -63,7 +63,8 @@ struct Runtime {
         int effect_signal;       /* … to send this signal; 0: neither */
         bool unsaved;            /* the last attempt to save it failed */
         bool ring_saved;
-        bool told_end; /* on_ended() was called */
+        bool over;     /* on_ended() was called */
+        bool told_end; /* and that will be heard, whatever becomes of us */
         bool again;    /* to be started again when it has ended */
 
         /* After a restart of the daemon; see runtime-return.c. */

@@ -337,6 +337,7 @@ int runtime_new_from_record(const RuntimeContext *context, json_t *record, const
                 return r;
         runtime->returning = true;
         r = fields_read(record, runtime_fields, ELEMENTSOF(runtime_fields), runtime);
+        runtime->over = runtime->told_end;
         if (r >= 0)
                 r = runtime_read_parts(runtime, record);
         if (r >= 0 && !runtime_is_sane(runtime))

@@ -287,7 +287,7 @@ static void runtime_reset(Runtime *runtime, RuntimeParameters *parameters) {
         runtime->ready_timestamp = runtime->end_timestamp = runtime->executed_usec = runtime->ended_usec = runtime->over_usec = 0;
         runtime->control_number = runtime->effect = 0;
         runtime->effect_who = runtime->effect_signal = 0;
-        runtime->ring_saved = runtime->told_end = runtime->found = runtime->refused = runtime->start_lost = false;
+        runtime->ring_saved = runtime->over = runtime->told_end = runtime->found = runtime->refused = runtime->start_lost = false;
         runtime->max_usec = runtime->owner_usec = USEC_INFINITY;
         runtime->scope_attempts = runtime->command = 0;
         runtime->run_sent = runtime->collecting = runtime->done = runtime->started = false;
@@ -394,11 +394,11 @@ bool runtime_has_run(const Runtime *runtime) {
 }
 
 bool runtime_is_over(const Runtime *runtime) {
-        return runtime->told_end;
+        return runtime->over;
 }
 
 bool runtime_is_start_lost(const Runtime *runtime) {
-        return runtime->start_lost && !runtime->told_end;
+        return runtime->start_lost && !runtime->over;
 }
 
 void runtime_set_link(Runtime *runtime, void *link) {

@@ -78,7 +78,8 @@ typedef struct RuntimeHandler {
         void (*on_warning)(void *userdata, Runtime *runtime, const char *code, const char *message, const char *key, uint64_t value);
         /* Nothing runs any more, and no line will be added. Return true to be waited for: then call runtime_finish(). */
         bool (*on_ending)(void *userdata, Runtime *runtime);
-        void (*on_ended)(void *userdata, Runtime *runtime);
+        /* Return false if it hasn't left this process yet: then call runtime_end_is_told() when it has. */
+        bool (*on_ended)(void *userdata, Runtime *runtime);
         /* The last: the owner may free it. restart: it is to be started again. */
         void (*on_over)(void *userdata, Runtime *runtime, bool restart);
         /* It was being started when the daemon before went, and may not have been announced. */
@@ -135,6 +136,8 @@ void runtime_expect_owner(Runtime *runtime, uint64_t usec, Reason reason);
 int runtime_stop(Runtime *runtime, RequestedBy by, uid_t uid, uint64_t timeout_usec, sd_bus_error *reterr);
 /* Goes on after on_ending() returned true. */
 void runtime_finish(Runtime *runtime);
+/* After on_ended() returned false. Until then a daemon that comes after this one tells the end again. */
+void runtime_end_is_told(Runtime *runtime);
 int runtime_interrupt(Runtime *runtime, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_kill(Runtime *runtime, enum link_who who, int signo, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);
 int runtime_input_write(Runtime *runtime, const void *bytes, size_t size, KeeperReplyFunc reply, void *userdata, sd_bus_error *reterr);

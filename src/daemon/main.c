@@ -361,13 +361,15 @@ int main(int argc, char *argv[]) {
         }
         /* It meets everybody, and needs no rights: those are the spawner's. */
         if (arguments.system && geteuid() == 0) {
-                complain(_("The service of the system bus doesn't run as root: start runtime-manager.service, which runs it as the user runtime-manager."));
+                complain(_("The service of the system bus must not run as root: start runtime-manager.service, which runs it as the user runtime-manager."));
                 return EXIT_FAILURE;
         }
         daemon.keep = arguments.keep;
         raise_fd_limit(&daemon.fd_limit);
         if (daemon_start(&daemon, &arguments) < 0)
                 return EXIT_FAILURE;
+        /* Who started us has been told in his language. What is said on the bus and in the journal is English, with its words for errors and signals. */
+        setlocale(LC_MESSAGES, "C");
         r = sd_event_loop(daemon.event);
         g_free(arguments.bus_address);
         g_free(arguments.systemd_address);

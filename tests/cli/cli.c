@@ -325,6 +325,17 @@ int terminal_wait_exit(Terminal *terminal) {
         return terminal->code;
 }
 
+static gboolean has_stopped(gpointer userdata) {
+        const Terminal *terminal = userdata;
+        siginfo_t info = {};
+
+        return waitid(P_PID, (id_t) terminal->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == terminal->pid;
+}
+
+void terminal_wait_stopped(Terminal *terminal) {
+        harness_wait(terminal->h, has_stopped, terminal, "the program on the terminal stops");
+}
+
 char *terminal_text(Terminal *terminal) {
         read_all(terminal);
         return g_strdup(terminal->seen->str);

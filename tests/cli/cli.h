@@ -49,6 +49,8 @@ void terminal_wait(Terminal *terminal, const char *text);
 void terminal_wait_poking(Terminal *terminal, const char *text, void (*poke)(gpointer userdata), gpointer userdata);
 /* Its exit code, 128 and the signal's number if it was killed by one. */
 int terminal_wait_exit(Terminal *terminal);
+/* Until a signal has stopped it: one to continue, if it came before, would do nothing. */
+void terminal_wait_stopped(Terminal *terminal);
 /* All so far, "\r\n" as "\n". */
 char *terminal_text(Terminal *terminal);
 /* Its settings now are those from before. */

@@ -141,7 +141,7 @@ static void test_forget(Harness *h) {
 /* The errors of the interface name its calls and options; each line is held against the words that it is found by. */
 static void test_what_next(Harness *h) {
         g_autofree char *id = harness_id("taken"), *option = g_strdup_printf("--id=%s", id), *waits = harness_id("waits"), *wait_option = NULL;
-        g_autofree char *exists = NULL, *deaf = NULL, *bare = NULL, *own = NULL, *early = NULL;
+        g_autofree char *exists = NULL, *deaf = NULL, *bare = NULL, *own = NULL, *early = NULL, *late = NULL;
 
         harness_add_kind(h, "deaf", "[Kind]\nExec=sleep 100\n[Handshake]\nType=exec\n");
         harness_add_kind(h, "waits", "[Kind]\nExec=sleep 100\n[Handshake]\nType=line\nLine=never\n");
@@ -160,6 +160,9 @@ static void test_what_next(Harness *h) {
         g_free(cli_text(h, "start", "waits", wait_option, NULL));
         early = cli_fails(h, 1, "connection", waits, NULL);
         assert_contains(early, "\n'runtimectl wait --until=ready ID' waits until it is.\n");
+        g_free(cli_text(h, "stop", waits, NULL));
+        late = cli_fails(h, 1, "connection", waits, NULL);
+        assert_contains(late, "\n'runtimectl restart ID' starts it again.\n");
 }
 
 static void test_limit(Harness *h) {

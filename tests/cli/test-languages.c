@@ -85,10 +85,13 @@ static char *say(Harness *h, const Language *language, const char *locales, int 
 
 static void speaks(Harness *h, const Language *language) {
         g_autofree char *locales = make_locales(h, language), *help = NULL, *stop = NULL, *error = NULL, *kinds = NULL, *kind = NULL;
+        g_autofree char *refusal = NULL, *path = NULL, *report = NULL;
+        g_autofree char *locpath = g_strconcat("LOCPATH=", locales, NULL), *locale = g_strconcat("LC_ALL=", language->locale, NULL);
+        g_autofree char *name = g_strconcat("LANGUAGE=", language->name, NULL);
 
         if (!locales)
                 return;
-        harness_start_daemon(h, NULL);
+        harness_start_daemon(h, (const char *const[]){locpath, locale, name, NULL});
         help = say(h, language, locales, 0, "--help", NULL);
         assert_contains(help, language->verbs);
         stop = say(h, language, locales, 0, "stop", "--help");
@@ -101,6 +104,15 @@ static void speaks(Harness *h, const Language *language) {
         assert_contains(kinds, language->count);
         kind = say(h, language, locales, 0, "kind", "command");
         assert_contains(kind, language->fact);
+        /* What comes from the service is all in one language, whatever its own locale. */
+        refusal = client_call_fails(h->client, NULL, "StartRuntime",
+                                    g_variant_new("(s@a{sv})", "command", options_shell("true", "{'WorkingDirectory': <'/nowhere'>}")), "InvalidOption");
+        g_assert_cmpstr(refusal, ==, "WorkingDirectory: /nowhere: No such file or directory.");
+        path = client_start_shell(h->client, "true");
+        g_variant_unref(client_wait_ended(h->client, path));
+        /* As --since takes it. */
+        report = say(h, language, locales, 0, "report", path_to_id(path));
+        g_assert_true(g_regex_match_simple(": (Mon|Tue|Wed|Thu|Fri|Sat|Sun) [0-9]{4}-", report, 0, 0));
 }
 
 static void test_german(Harness *h) {

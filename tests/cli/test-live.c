@@ -313,6 +313,7 @@ static void test_top_stopped(Harness *h) {
         terminal = start_top(&world);
         terminal_type(terminal, "\032");
         terminal_wait(terminal, "\033[?25h\033[?1049l");
+        terminal_wait_stopped(terminal);
         terminal_kill(terminal, SIGCONT);
         terminal_wait(terminal, "\033[?1049h\033[?25l");
         terminal_wait(terminal, world.id);

@@ -143,6 +143,52 @@ static void test_keeper_killed_away(Harness *h) {
         report_check(report, "{'Result': <'lost'>, 'Reason': <'keeper-lost'>}", "ExitCode Signal");
 }
 
+typedef struct Told {
+        Client *client;
+        const char *path;
+        guint n;
+} Told;
+
+static gboolean was_told(gpointer userdata) {
+        const Told *told = userdata;
+
+        return client_find_signal(told->client, told->path, "Ended", told->n - 1) != NULL;
+}
+
+static gboolean is_recorded(gpointer userdata) {
+        const char *path = userdata;
+        g_autofree char *text = NULL;
+
+        return g_file_get_contents(path, &text, NULL, NULL) && strstr(text, "\"ended\"");
+}
+
+/* Handed to sd-bus is not told: what the bus was too busy to take is gone with the daemon. */
+static void test_ended_in_the_queue(Harness *h) {
+        g_autofree char *library = g_build_filename(harness_build_directory(), "..", "tests", "lib", "libhold-bus.so", NULL);
+        g_autofree char *preload = g_strdup_printf("LD_PRELOAD=%s", library), *hold = g_strdup_printf("HOLD_BUS=%s/hold", h->directory);
+        g_autofree char *asan = g_strdup_printf("ASAN_OPTIONS=%s:verify_asan_link_order=0", g_getenv("ASAN_OPTIONS") ?: "");
+        const char *variables[] = {preload, hold, asan, NULL};
+        g_autofree char *path = NULL, *record = NULL;
+        g_autoptr(GVariant) report = NULL;
+        Told told;
+
+        g_assert_true(g_file_test(library, G_FILE_TEST_EXISTS));
+        harness_start_daemon(h, variables);
+        path = client_start(h->client, "command", options_shell("echo up; " WAIT_FOR("go") "exit 7", NULL));
+        client_wait_text(h->client, path, "up\n");
+        record = record_path(h, path, "record.json");
+        g_free(harness_add_file(h, "hold", "", 0600));
+        go(h, "go");
+        harness_wait(h, is_recorded, record, "the end is recorded");
+        harness_kill_daemon(h);
+        told = (Told){h->client, path, 1};
+        g_assert_false(was_told(&told));
+        come_back(h);
+        harness_wait(h, was_told, &told, "Ended is told by the next daemon");
+        report = client_wait_ended(h->client, path);
+        report_check(report, "{'Result': <'exit-code'>, 'ExitCode': <7>}", "Signal RequestedBy StopStage");
+}
+
 static void test_ended_before(Harness *h) {
         g_autofree char *path = NULL, *before = NULL, *state = NULL;
 
@@ -269,6 +315,7 @@ int main(int argc, char *argv[]) {
                 {"a-unit-that-was-stopped-meanwhile", test_unit_stopped_away},
                 {"a-scope-that-was-killed-meanwhile-is-lost", test_lost_away},
                 {"a-keeper-that-was-killed-meanwhile-takes-all-with-it", test_keeper_killed_away},
+                {"an-end-that-the-bus-was-too-busy-to-take", test_ended_in_the_queue},
                 {"an-ended-runtime-stays-as-it-is", test_ended_before},
                 {"the-time-of-ended-runtimes-goes-on", test_retention},
                 {"output-is-read-while-nobody-is-there", test_output_away},

@@ -156,6 +156,10 @@ void harness_fail(Harness *h, const char *format, ...) {
         va_start(list, format);
         message = g_strdup_vprintf(format, list);
         va_end(list);
+        /* What was on a terminal: the logs of tests are XML, too. */
+        for (char *c = message; *c; c++)
+                if (g_ascii_iscntrl(*c) && *c != '\n' && *c != '\t')
+                        *c = '?';
         print_signals(h->client);
         print_processes(h);
         print_output(h->client);
