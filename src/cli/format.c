@@ -200,7 +200,7 @@ static struct winsize terminal_size(void) {
         return size;
 }
 
-static unsigned terminal_width(void) {
+unsigned format_terminal_columns(void) {
         return terminal_size().ws_col ?: UINT_MAX;
 }
 
@@ -229,7 +229,7 @@ static const char *find_line_end(const char *text, unsigned columns) {
 }
 
 void format_print_wrapped(const char *text, unsigned column, unsigned indent) {
-        unsigned columns = terminal_width();
+        unsigned columns = format_terminal_columns();
 
         for (;;) {
                 const char *end = find_line_end(text, columns > column ? columns - column : 1);
@@ -429,7 +429,7 @@ void table_print(const Table *table, const char *const *headings) {
                 for (unsigned row = i; row < table->cells->len; row += n)
                         widths[i] = MAX(widths[i], text_width(g_array_index(table->cells, Cell, row).text));
         }
-        fit_columns(widths, n, terminal_width());
+        fit_columns(widths, n, format_terminal_columns());
         for (unsigned i = 0; headings && i < n; i++) {
                 Cell heading = {.text = _(headings[i]), .color = COLOR_BOLD};
 

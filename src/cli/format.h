@@ -64,6 +64,7 @@ const char *format_bullet(void);
 
 /* Of the terminal that stdout is; UINT_MAX: it is none. */
 unsigned format_terminal_lines(void);
+unsigned format_terminal_columns(void);
 /* The same for stderr. */
 unsigned format_error_columns(void);
 /* What doesn't fit is replaced by one character that says so. The text is harmless. */

@@ -260,6 +260,8 @@ int main(int argc, char **argv) {
         const Verb *verb;
 
         setlocale(LC_ALL, "");
+        /* As other tools of systemd have them, and options take them. */
+        setlocale(LC_NUMERIC, "C");
         (void) bindtextdomain(GETTEXT_PACKAGE, locales);
         (void) bind_textdomain_codeset(GETTEXT_PACKAGE, "UTF-8");
         (void) textdomain(GETTEXT_PACKAGE);

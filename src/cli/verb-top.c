@@ -167,7 +167,7 @@ static void print_sums(const Top *top, const GPtrArray *rows) {
         uint64_t memory = 0, tasks = 0;
         double cpu = 0, lines = 0;
         bool any_memory = false, any_tasks = false;
-        g_autofree char *clock = NULL, *memory_text = NULL, *tasks_text = NULL;
+        g_autofree char *clock = NULL, *memory_text = NULL, *tasks_text = NULL, *line = NULL, *cut = NULL;
 
         for (unsigned i = 0; i < rows->len; i++) {
                 const UsageRow *row = rows->pdata[i];
@@ -180,12 +180,22 @@ static void print_sums(const Top *top, const GPtrArray *rows) {
         clock = format_clock((uint64_t) g_get_real_time());
         memory_text = any_memory ? format_size(memory) : g_strdup("-");
         tasks_text = any_tasks ? g_strdup_printf("%" G_GUINT64_FORMAT, tasks) : g_strdup("-");
-        printf(ngettext("%.8s  %u runtime: CPU %.1f%%, memory %s, tasks %s, lines %.0f/s", "%.8s  %u runtimes: CPU %.1f%%, memory %s, tasks %s, lines %.0f/s",
-                        rows->len),
-               clock, rows->len, cpu, memory_text, tasks_text, lines);
-        puts(top->failed ? _("; the service doesn't answer") : "");
+        line = top->failed ? g_strdup_printf(_("%.8s  the service doesn't answer; this is what it said last"), clock)
+                           : g_strdup_printf(ngettext("%.8s  %u runtime: CPU %.1f%%, memory %s, tasks %s, lines %.0f/s",
+                                                      "%.8s  %u runtimes: CPU %.1f%%, memory %s, tasks %s, lines %.0f/s", rows->len),
+                                             clock, rows->len, cpu, memory_text, tasks_text, lines);
+        cut = format_cut(line, format_terminal_columns());
+        puts(cut);
 }
 
+static void print_keys(const Top *top) {
+        g_autofree char *text = g_strdup_printf(_("q: leave; by %s, other order: c m t o i; r: reverse; space: now"), top->order->name);
+        g_autofree char *cut = format_cut(text, format_terminal_columns());
+
+        printf("%s%s%s", format_color(COLOR_DIM), cut, format_color_off());
+}
+
+/* A line too many, or one that wraps, would scroll the others away. */
 static void draw(const Top *top) {
         g_autoptr(GPtrArray) rows = sorted_rows(top);
         unsigned lines = format_terminal_lines();
@@ -197,7 +207,7 @@ static void draw(const Top *top) {
         }
         print_table(top, rows, MIN(rows->len, lines > LINES_AROUND ? lines - LINES_AROUND : 1));
         if (!top->cli->no_legend)
-                printf(_("%sq: leave; by %s, other order: c m t o i; r: reverse; space: now%s"), format_color(COLOR_DIM), top->order->name, format_color_off());
+                print_keys(top);
         fflush(stdout);
 }
 

@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "util/macro.h"
 
@@ -56,6 +57,13 @@ static int read_file(const char *cgroup, const char *child, const char *file, ch
                 return -ENOENT;
         path = g_build_filename(mount, cgroup, child ?: file, child ? file : NULL, NULL);
         return g_file_get_contents(path, ret, NULL, NULL) ? 0 : -ENOENT;
+}
+
+bool cgroup_is_gone(const char *cgroup) {
+        const char *mount = cgroup_mount();
+        g_autofree char *path = mount ? g_build_filename(mount, cgroup, NULL) : NULL;
+
+        return path && access(path, F_OK) < 0 && errno == ENOENT;
 }
 
 void cgroup_kill(const char *cgroup) {

@@ -3,6 +3,7 @@
 
 /* Reads of the unified cgroup hierarchy. Small files of a kernel file system: reading them doesn't wait. */
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,6 +18,9 @@ char *cgroup_root(void);
 
 /* Limits the memory of a child of a cgroup that is delegated to us, by memory.max or memory.high; UINT64_MAX: no limit. */
 void cgroup_limit_memory(const char *cgroup, const char *child, const char *file, uint64_t bytes);
+
+/* systemd removes that of a unit that has ended. */
+bool cgroup_is_gone(const char *cgroup);
 
 /* SIGKILL to all processes of a cgroup and those below; nothing if there is no such cgroup. */
 void cgroup_kill(const char *cgroup);

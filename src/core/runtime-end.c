@@ -145,6 +145,11 @@ void runtime_enter_stopping(Runtime *runtime, StopStage first) {
 void runtime_escalate(Runtime *runtime) {
         StopStage stage = runtime->stop_stage;
 
+        /* systemd isn't heard: the bus has thrown it off, say. Its tree tells the same. */
+        if (runtime->keeper_pid == 0 && runtime->scope && runtime->control_group[0] != '\0' && cgroup_is_gone(runtime->control_group)) {
+                runtime_on_scope_gone(runtime, SCOPE_RESULT_UNKNOWN);
+                return;
+        }
         /* All has ended, and systemd hasn't said so yet: that is no stage of a stop. */
         if (runtime->keeper_pid == 0 && runtime->done && runtime->scope) {
                 scope_stop(runtime->scope);

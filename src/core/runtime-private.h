@@ -154,6 +154,7 @@ int runtime_start_keeper(Runtime *runtime);
 /* The same by way of the scope room; see ScopeHandler. */
 int runtime_ask_for_keeper(Runtime *runtime, ScopeOptions *options);
 void runtime_on_keeper(void *userdata, pid_t pid, int pidfd);
+void runtime_on_scope_gone(void *userdata, ScopeResult result);
 /* Another one is going to be started in its place. */
 void runtime_forget_keeper(Runtime *runtime);
 /* Notices the keeper's exit. */

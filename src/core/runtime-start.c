@@ -311,7 +311,7 @@ static void scope_on_stopping(void *userdata) {
         runtime_enter_stopping(runtime, STOP_STAGE_NONE);
 }
 
-static void scope_on_gone(void *userdata, ScopeResult result) {
+void runtime_on_scope_gone(void *userdata, ScopeResult result) {
         Runtime *runtime = userdata;
 
         runtime->scope_pending = false;
@@ -337,7 +337,7 @@ static int runtime_ask_again(Runtime *runtime) {
         return runtime_ask_for_scope(runtime);
 }
 
-const ScopeHandler runtime_scope_handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, scope_on_gone, runtime_on_keeper};
+const ScopeHandler runtime_scope_handler = {scope_on_started, scope_on_start_failed, scope_on_stopping, runtime_on_scope_gone, runtime_on_keeper};
 
 static int runtime_ask_for_scope(Runtime *runtime) {
         ScopeOptions options;

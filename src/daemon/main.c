@@ -368,8 +368,9 @@ int main(int argc, char *argv[]) {
         raise_fd_limit(&daemon.fd_limit);
         if (daemon_start(&daemon, &arguments) < 0)
                 return EXIT_FAILURE;
-        /* Who started us has been told in his language. What is said on the bus and in the journal is English, with its words for errors and signals. */
+        /* Who started us has been told in his language. What is said on the bus and in the journal is English, with its words for errors and signals, and its numbers. */
         setlocale(LC_MESSAGES, "C");
+        setlocale(LC_NUMERIC, "C");
         r = sd_event_loop(daemon.event);
         g_free(arguments.bus_address);
         g_free(arguments.systemd_address);

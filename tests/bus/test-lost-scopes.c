@@ -159,6 +159,22 @@ static void test_stop_without_a_unit(void) {
         assert_ended(daemon, "{'Result': <'stopped'>, 'StopStage': <'kill'>, 'Signal': <9>}");
 }
 
+/* It has lost the bus, and not its mind: what it says no more its tree tells. */
+static void test_systemd_is_not_heard(gconstpointer data) {
+        g_autoptr(Daemon) daemon = daemon_new(cgroups);
+        const gboolean is_stopped = GPOINTER_TO_INT(data);
+        g_autoptr(Call) stop = NULL;
+
+        assert_started(daemon, WAITING, INPUT);
+        fake_systemd_fall_silent(daemon->fake);
+        if (is_stopped)
+                stop = daemon_call(daemon, "StopRuntime", g_variant_new("(sa{sv})", "a", NULL));
+        else
+                finish(daemon);
+        assert_ended(daemon, is_stopped ? "{'Result': <'stopped'>, 'StopStage': <'terminate'>, 'Signal': <15>}"
+                                        : "{'Result': <'exit-code'>, 'ExitCode': <7>, 'Leftovers': <uint32 0>}");
+}
+
 /* SIGKILL alone is no proof of OOM; the unit's Result is. */
 static void test_oom_is_not_guessed(gconstpointer data) {
         g_autoptr(Daemon) daemon = daemon_new(cgroups);
@@ -199,6 +215,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/lost-scopes/made-again-while-the-command-runs", test_made_again_while_the_command_runs);
         g_test_add_func("/lost-scopes/dead-while-the-command-runs", test_dead_while_the_command_runs);
         g_test_add_func("/lost-scopes/stop-without-a-unit", test_stop_without_a_unit);
+        g_test_add_data_func("/lost-scopes/systemd-is-not-heard-of-an-end", GINT_TO_POINTER(FALSE), test_systemd_is_not_heard);
+        g_test_add_data_func("/lost-scopes/systemd-is-not-heard-of-a-stop", GINT_TO_POINTER(TRUE), test_systemd_is_not_heard);
         g_test_add_data_func("/lost-scopes/oom-kill-is-the-unit's-word", "oom-kill", test_oom_is_not_guessed);
         g_test_add_data_func("/lost-scopes/sigkill-is-no-oom-kill", "success", test_oom_is_not_guessed);
         g_test_add_func("/lost-scopes/exit-with-an-oom-kill-of-a-child", test_exit_with_an_oom_result);

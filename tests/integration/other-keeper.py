@@ -71,11 +71,13 @@ class Keeper:
         if self.pid:
             return
         self.listen()
-        self.pid = os.fork()
-        if self.pid == 0:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.closerange(3, 64)
-            os.execv("/bin/sleep", ["sleep", "1000"])
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                os.set_inheritable(int(name), int(name) < 3)
+            except OSError:
+                """That was the folder's."""
+        # Returns when it has been executed: before, it would ignore SIGTERM as this process does.
+        self.pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], os.environ, setsigdef=[signal.SIGTERM])
         self.pidfd = os.pidfd_open(self.pid)
         self.say_executed()
 

@@ -295,7 +295,8 @@ void trials_run(Harness *h, const Scenario *scenario) {
                                 continue;
                         announce(h, whens[i], n, acts);
                         n_points++;
-                        if (!run_trial(h, crash, scenario, whens[i], n))
+                        /* How many acts there are is a matter of time, too: on a busy machine it may come to the last ones at the next try. */
+                        if (!run_trial(h, crash, scenario, whens[i], n) && !run_trial(h, crash, scenario, whens[i], n))
                                 n_missed++;
                 }
         g_test_message("%u acts, %u points hit, %u not come to, %.1f s", n_acts, n_points - n_missed, n_missed,

@@ -60,7 +60,7 @@ struct FakeSystemd {
         GHashTable *units;   /* name → Unit */
         GHashTable *results; /* name → Result that was set */
         unsigned n_jobs;
-        gboolean hangs;
+        gboolean hangs, is_silent;
         GQueue backlog; /* GDBusMethodInvocation, while it hangs */
         gboolean no_oom_policy, refuse_properties;
 };
@@ -71,6 +71,8 @@ static void record(FakeSystemd *fake, char *line) {
 }
 
 static void emit(FakeSystemd *fake, const char *path, const char *interface, const char *member, GVariant *parameters) {
+        if (fake->is_silent)
+                return;
         g_assert_true(g_dbus_connection_emit_signal(fake->bus, NULL, path, interface, member, parameters, NULL));
 }
 
@@ -545,6 +547,10 @@ void fake_systemd_end_unit(FakeSystemd *fake, const char *unit, const char *stat
 
 void fake_systemd_hang(FakeSystemd *fake) {
         fake->hangs = TRUE;
+}
+
+void fake_systemd_fall_silent(FakeSystemd *fake) {
+        fake->hangs = fake->is_silent = TRUE;
 }
 
 unsigned fake_systemd_count_held(FakeSystemd *fake) {

@@ -59,6 +59,8 @@ void fake_systemd_end_unit(FakeSystemd *fake, const char *unit, const char *stat
 void fake_systemd_end_job(FakeSystemd *fake, const char *unit);
 /* Answers nothing, until fake_systemd_go_on(). */
 void fake_systemd_hang(FakeSystemd *fake);
+/* As one that the bus has thrown off: it answers nothing and tells nothing, but goes on to remove the cgroups of units that have ended. */
+void fake_systemd_fall_silent(FakeSystemd *fake);
 /* The calls that wait for that. */
 unsigned fake_systemd_count_held(FakeSystemd *fake);
 /* After a FAKE_START_UNANSWERED or fake_systemd_hang(): answers that and all calls since, in their order. */
