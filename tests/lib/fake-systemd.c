@@ -71,9 +71,10 @@ static void record(FakeSystemd *fake, char *line) {
 }
 
 static void emit(FakeSystemd *fake, const char *path, const char *interface, const char *member, GVariant *parameters) {
-        if (fake->is_silent)
-                return;
-        g_assert_true(g_dbus_connection_emit_signal(fake->bus, NULL, path, interface, member, parameters, NULL));
+        g_autoptr(GVariant) owned = g_variant_ref_sink(parameters);
+
+        if (!fake->is_silent)
+                g_assert_true(g_dbus_connection_emit_signal(fake->bus, NULL, path, interface, member, owned, NULL));
 }
 
 static void emit_job_removed(FakeSystemd *fake, const char *job, const char *unit, const char *result) {
